@@ -178,13 +178,12 @@ impl<'a> Wanted<'a> {
         finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<RecordedStep<T>, ModelError> {
         let (mut recorder, values) = self.written()?;
-        let frozen = self.config.adaptation.frozen.as_ref();
-        if let Some(frozen) = frozen {
+        if let Some(frozen) = &self.config.adaptation.frozen {
             recorder.share(frozen.halves());
         }
         let Values { tokens, positions, first, targets, step, predictions, loss, marks } = values;
         let mut tape = finish(recorder, loss)?;
-        if let Some(frozen) = frozen {
+        if let Some(frozen) = &self.config.adaptation.frozen {
             let own: Vec<Var> = tape.frozen_vars().map(|(var, _)| var).collect();
             assert_eq!(own.len(), frozen.singles().count(), "frozen weights of another model");
             for (var, values) in own.into_iter().zip(frozen.singles()) {
