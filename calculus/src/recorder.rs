@@ -9,6 +9,7 @@ use crate::tape::{self, Node, Parameter, Places, Recorded, Rule, Source, Tape, W
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use thiserror::Error;
 
@@ -160,7 +161,7 @@ impl<T: Real> Recorder<T> {
     /// tape.set(x, &[2.0]);
     /// tape.set(below, &[3.0]);
     /// tape.forward_and_backward(y, 1.0);
-    /// assert_eq!((tape.gradients(), tape.frozen()), (&[6.0][..], &[3.0][..])); // dy/dabove = below·x
+    /// assert_eq!((tape.gradients(), &tape.frozen()[..]), (&[6.0][..], &[3.0][..])); // dy/dabove = below·x
     /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn frozen(&mut self, name: &str, shape: Shape) -> Result<Var, RecordError> {
@@ -170,6 +171,41 @@ impl<T: Real> Recorder<T> {
     /// From now on records as [`Recorder::frozen`] those parameters whose full dotted names `frozen` selects.
     pub fn freeze(&mut self, frozen: impl Fn(&str) -> bool + 'static) {
         self.freezes = Some(Box::new(frozen));
+    }
+
+    /// Gives values to the frozen weights recorded so far, in order, those that are `Some`: bfloat16, which all recordings
+    /// share. A recording that is finished for training or forward only does not copy them: it widens a matrix when an operation
+    /// needs it, exactly, so that every bit of a replay is the same. If an operation reads two of them, it copies the second.
+    ///
+    /// ```
+    /// use calculus::Recorder;
+    /// use linalg::{Shape, half::f32_to_bf16, product::Product};
+    /// use std::sync::Arc;
+    /// let mut r = Recorder::<f32>::new();
+    /// let x = r.input("x", Shape::new(2, 1))?;
+    /// let w = r.frozen("w", Shape::new(1, 2))?;
+    /// let y = r.push("y", Product::plain(), [w, x])?;
+    /// let halves: Arc<[u16]> = [1.0, -0.5].map(f32_to_bf16).into();
+    /// r.share([Some(halves)]);
+    /// let mut tape = r.finish_forward_only();
+    /// tape.set(x, &[3.0, 4.0]);
+    /// tape.forward();
+    /// assert_eq!((tape.elements(y), tape.elements(w)), (&[1.0][..], &[1.0, -0.5][..]));
+    /// assert_eq!((tape.memory().shared, tape.memory().frozen), (4, 0)); // two bytes each
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there are more values than frozen weights, or a matrix has another number of elements.
+    pub fn share(&mut self, values: impl IntoIterator<Item = Option<Arc<[u16]>>>) {
+        let mut frozen = self.nodes.iter_mut().filter(|node| node.is_frozen());
+        for halves in values {
+            let node = frozen.next().expect("values of more weights than are frozen");
+            if let Some(halves) = halves {
+                assert_eq!(halves.len(), node.shape.len(), "{}: one number per element", node.name);
+                node.halves = Some(halves);
+            }
+        }
     }
 
     /// Records an input: tokens, targets, a step number.
@@ -310,9 +346,13 @@ impl<T: Real> Recorder<T> {
         self.bytes_of(2)
     }
 
-    /// Returns the bytes that [`Recorder::finish_forward_only`] will allocate.
+    /// Returns the bytes that [`Recorder::finish_forward_only`] will allocate, at least: a matrix that cannot be shared
+    /// ([`Recorder::share`]) is not counted.
     pub fn bytes_forward_only(&self) -> u128 {
-        self.bytes_of(1)
+        let shared = self.nodes.iter().filter(|node| node.halves.is_some());
+        let lengths = || shared.clone().map(|node| node.shape.len() as u128);
+        let widened = lengths().sum::<u128>() - lengths().max().unwrap_or(0);
+        self.bytes_of(1) - widened * size_of::<T>() as u128
     }
 
     /// Returns the bytes that [`Recorder::finish_for_training`] will allocate.
@@ -383,6 +423,8 @@ impl<T: Real> Recorder<T> {
             value: 0..0,
             gradient: 0..0,
             kept: 0..0,
+            halves: None,
+            shared: None,
         });
         Ok(Var { node, recording: self.recording })
     }

@@ -1,6 +1,6 @@
 //! The gradient buffers that a vjp adds to.
 
-use crate::{Factor, Real, View, ViewMut, parallel, product_to};
+use crate::{Factor, Real, View, ViewMut, kernel::product::product, parallel};
 
 /// The gradient of an operand, to which a vjp adds its contribution.
 ///
@@ -96,8 +96,23 @@ impl<'a, T: Real> Gradient<'a, T> {
     where
         T: 'f,
     {
+        self.add_scaled_product(T::one(), a, b);
+    }
+
+    /// Adds the product <var>α·A·B</var>.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn add_scaled_product<'f>(
+        self,
+        alpha: T,
+        a: impl Into<Factor<'f, T>>,
+        b: impl Into<Factor<'f, T>>,
+    ) where
+        T: 'f,
+    {
         if let Some((sum, fresh)) = self.parts() {
-            product_to(sum, a, b, !fresh);
+            product(sum, alpha, a.into(), b.into(), !fresh);
         }
     }
 

@@ -61,6 +61,15 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
         Role::Other
     }
 
+    /// Returns the numbers of the operands whose products it sums, as pairs of a matrix and what the matrix is applied to. It
+    /// is one pair for a linear map and a loss of a linear map; a map with adapters has more.
+    fn factors(&self) -> Vec<[usize; 2]> {
+        match self.role() {
+            Role::Linear | Role::Loss => vec![[0, 1]],
+            _ => vec![],
+        }
+    }
+
     /// Returns the shape of the output, or the reason why the operands do not fit.
     fn shape(&self, inputs: [Shape; N]) -> Result<Shape, ShapeError>;
 

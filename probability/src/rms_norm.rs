@@ -171,11 +171,11 @@ impl RmsNorm {
             |j, dx| {
                 for (h, dx) in dx.chunks_exact_mut(features).enumerate() {
                     let rate = rates[j * self.heads + h];
-                    let own = h * features..(h + 1) * features;
-                    let [x, dy] = [&x, &dy].map(|x| &column(x, j)[own.clone()]);
+                    // Slices of a length that the compiler knows to be that of every loop.
+                    let [x, dy] = [&x, &dy].map(|x| &column(x, j)[h * features..][..features]);
                     let mean = vector::sum_of(features, |i| dy[i] * gain(i) * (x[i] * rate)) / n;
-                    for (i, dx) in dx.iter_mut().enumerate() {
-                        *dx += rate * (dy[i] * gain(i) - x[i] * rate * mean);
+                    for (i, ((dx, &x), &dy)) in dx.iter_mut().zip(x).zip(dy).enumerate() {
+                        *dx += rate * (dy * gain(i) - x * rate * mean);
                     }
                 }
             },
@@ -231,7 +231,7 @@ macro_rules! rules {
                     return self.send_back([x, dy], |_| T::one(), dx, rates);
                 };
                 let offset = T::from_f64(self.offset);
-                let own = &column(gain, 0)[..gain.nrows()];
+                let own = &column(gain, 0)[..x.nrows() / self.heads];
                 self.send_back([x, dy], #[inline(always)] |i| offset + own[i], dx, rates);
                 add_to_gain(d_gain, x, dy, self.heads, #[inline(always)] |vector| {
                     let rate = rates[vector];

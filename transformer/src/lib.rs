@@ -126,6 +126,7 @@ pub use model::architecture::{
 };
 pub use model::cached_attention::CachedAttention;
 pub use model::causal_attention::{CausalAttention, PackedAttention};
+pub use model::frozen::FrozenWeights;
 pub use model::layers::{BlockMarks, Marks, WeightMarks};
 pub use model::loss::LogRatios;
 pub use model::operations;

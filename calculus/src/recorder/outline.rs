@@ -2,7 +2,7 @@
 
 use super::{RecordError, Recorder, Var};
 use crate::tape::plan::{self, Plan};
-use crate::tape::{Source, TapeMemory};
+use crate::tape::{Source, TapeMemory, shared_bytes};
 use linalg::{Real, Role, Shape};
 
 /// A row of a recording whose memory is not allocated: see [`Recorder::outline`].
@@ -64,12 +64,15 @@ impl<T: Real> Recorder<T> {
             let own = self.nodes.iter().filter(|n| n.source == source);
             size * own.map(|n| n.shape.len()).sum::<usize>()
         };
-        let (parameters, frozen) = (bytes(Source::Parameter), bytes(Source::Frozen));
+        let shared = shared_bytes(&self.nodes);
+        let elsewhere = shared / size_of::<u16>() * size;
+        let (parameters, frozen) = (bytes(Source::Parameter), bytes(Source::Frozen) - elsewhere);
         let scratch = self.nodes.iter().map(|n| n.memory.scratch).max().unwrap_or(0);
         let memory = TapeMemory {
             parameters,
             parameter_gradients: parameters,
             frozen,
+            shared,
             values: size * layout.values - parameters - frozen,
             gradients: size * layout.gradients - parameters,
             kept: size * layout.kept,

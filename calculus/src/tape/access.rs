@@ -1,6 +1,6 @@
 //! Access to values and gradients of a recording by their handles, and to parameters as slices.
 
-use super::{Node, Source, Tape};
+use super::{Node, Rule, Source, Tape};
 use crate::Var;
 use crate::tape::plan::Plan;
 use linalg::{Real, Role, Shape, View};
@@ -22,7 +22,8 @@ pub struct Parameter {
     pub shape: Shape,
     /// The range of its elements in [`Tape::parameters`] and [`Tape::gradients`], or in [`Tape::frozen`].
     pub range: Range<usize>,
-    /// The operations that read it: their role and the operand number, in recording order.
+    /// The operations that read it: their role and the operand number, in recording order. Every matrix of a linear map
+    /// counts as its operand 0, what it is applied to as operand 1, and a bias as operand 2 ([`linalg::Primitive::factors`]).
     pub uses: Vec<(Role, usize)>,
     /// Whether no other matrix of parameters is applied to what it computes: it belongs to the output layer.
     pub output: bool,
@@ -70,23 +71,33 @@ pub fn hidden_matrices<'a>(
     })
 }
 
+/// Returns the number of operand `k` as readers of a role count it: see [`Parameter::uses`].
+fn place<T: Real>(rule: &dyn Rule<T>, k: usize) -> usize {
+    let factors = rule.factors();
+    match factors.iter().find_map(|pair| pair.iter().position(|&own| own == k)) {
+        Some(place) => place,
+        None if factors.len() > 1 => 2,
+        None => k,
+    }
+}
+
 /// Returns the weights of one source among the nodes of a recording, in order: its parameters, or its frozen weights.
 pub(crate) fn weights<T: Real>(nodes: &[Node<T>], source: Source) -> Vec<Parameter> {
     let mut uses = vec![vec![]; nodes.len()];
     for rule in nodes.iter().filter_map(|node| node.rule.as_deref()) {
         for (k, &operand) in rule.operands().iter().enumerate() {
-            uses[operand].push((rule.role(), k));
+            uses[operand].push((rule.role(), place(rule, k)));
         }
     }
     // Whether a matrix of parameters is applied later.
     let mut later = vec![false; nodes.len()];
     for (i, node) in nodes.iter().enumerate().rev() {
         let Some(rule) = node.rule.as_deref() else { continue };
-        let matrix = matches!(rule.role(), Role::Linear | Role::Loss)
-            && rule.operands().first().is_some_and(|&w| nodes[w].source.is_weight());
-        for (k, &operand) in rule.operands().iter().enumerate() {
-            // Operand 1 is what the matrix is applied to.
-            later[operand] |= later[i] || (k == 1 && matrix);
+        let (operands, factors) = (rule.operands(), rule.factors());
+        for (k, &operand) in operands.iter().enumerate() {
+            let applied =
+                |&[matrix, x]: &[usize; 2]| x == k && nodes[operands[matrix]].source.is_weight();
+            later[operand] |= later[i] || factors.iter().any(applied);
         }
     }
     let mut end = 0_usize;
@@ -227,26 +238,6 @@ impl<T: Real> Tape<T> {
         weights(&self.nodes, Source::Parameter)
     }
 
-    /// Returns the frozen weights, in recording order ([`crate::Recorder::frozen`]).
-    ///
-    /// ```
-    /// # let (mut tape, [w, x, y]) = calculus::example::product();
-    /// assert_eq!(tape.frozen(), []); // w is learned
-    /// ```
-    pub fn frozen(&self) -> &[T] {
-        &self.values[self.parameters..self.parameters + self.frozen]
-    }
-
-    /// Returns the frozen weights, mutably.
-    ///
-    /// ```
-    /// # let (mut tape, [w, x, y]) = calculus::example::product();
-    /// assert_eq!(tape.frozen_mut(), []);
-    /// ```
-    pub fn frozen_mut(&mut self) -> &mut [T] {
-        &mut self.values[self.parameters..self.parameters + self.frozen]
-    }
-
     /// Returns name, shape, range in [`Tape::frozen`] and uses of every frozen matrix, in order.
     ///
     /// ```
@@ -378,7 +369,7 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn value(&self, var: Var) -> View<'_, T> {
         let node = self.held(var);
-        node.matrix(&self.values[node.value.clone()])
+        node.matrix(self.stored(self.node(var)))
     }
 
     /// Returns the elements of a value, in column-major order.
@@ -393,7 +384,8 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn elements(&self, var: Var) -> &[T] {
         self.whole(var, "read value(var)");
-        &self.values[self.held(var).value.clone()]
+        self.held(var);
+        self.stored(self.node(var))
     }
 
     /// Copies the elements `range` of a value to a position in an input, so that the next replay reads results of the
@@ -410,11 +402,16 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(tape.elements(y), [18.0]); // 3·6
     /// ```
     pub fn copy(&mut self, from: Var, range: Range<usize>, to: Var, place: usize) {
-        let (from, to) = (self.whole(from, "copy from its operand"), &self.nodes[self.node(to)]);
+        let (from_node, to_node) = (self.node(from), self.node(to));
+        let (from, to) = (self.whole(from, "copy from its operand"), &self.nodes[to_node]);
         assert_ne!(to.source, Source::Operation, "{} is computed", to.name);
         assert!(range.end <= from.shape.len() && place + range.len() <= to.shape.len());
-        let source = from.value.start + range.start..from.value.start + range.end;
-        self.values.copy_within(source, to.value.start + place);
+        if let (None, None) = (from.shared, to.shared) {
+            let source = from.value.start + range.start..from.value.start + range.end;
+            return self.values.copy_within(source, to.value.start + place);
+        }
+        let elements = self.stored(from_node)[range].to_vec();
+        self.stored_mut(to_node)[place..place + elements.len()].copy_from_slice(&elements);
     }
 
     /// Returns the elements of an input or a parameter, mutably, in column-major order.
@@ -431,7 +428,7 @@ impl<T: Real> Tape<T> {
     pub fn value_mut(&mut self, var: Var) -> &mut [T] {
         let node = &self.nodes[self.node(var)];
         assert_ne!(node.source, Source::Operation, "{} is computed", node.name);
-        &mut self.values[node.value.clone()]
+        self.stored_mut(self.node(var))
     }
 
     /// Writes an input or a parameter, in column-major order.

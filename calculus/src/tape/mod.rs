@@ -5,15 +5,18 @@ mod node;
 pub(crate) mod plan;
 mod row;
 mod rule;
+pub(crate) mod shared;
 mod stepwise;
 
 pub(crate) use access::weights;
 pub use access::{Parameter, hidden_matrices, matrices};
 pub use node::Source;
 pub(crate) use node::{Node, Within};
+pub(crate) use row::shared_bytes;
 pub use row::{Row, TapeMemory};
 use rule::Fresh;
 pub(crate) use rule::{Places, Recorded, Rule};
+use shared::Shared;
 use std::fmt;
 
 use self::plan::{Layout, Plan};
@@ -51,8 +54,11 @@ pub struct Tape<T: Real> {
     plan: Plan,
     layout: Layout,
     parameters: usize,
-    /// The scalars of frozen weights, which follow the parameters.
+    /// The scalars of frozen weights, which follow the parameters, without those that are shared.
     frozen: usize,
+    shared: Vec<Shared<T>>,
+    /// The number of the shared matrix that was widened last.
+    loaded: Option<usize>,
     values: Vec<T>,
     gradients: Vec<T>,
     kept: Vec<T>,
@@ -85,7 +91,9 @@ impl<T: Real> Tape<T> {
         let length = |source: Source| {
             nodes.iter().filter(|n| n.source == source).map(|n| n.shape.len()).sum()
         };
-        let (parameters, frozen) = (length(Source::Parameter), length(Source::Frozen));
+        let shared = shared::matrices(&nodes);
+        let elsewhere: usize = shared.iter().map(|shared| nodes[shared.node].shape.len()).sum();
+        let (parameters, frozen) = (length(Source::Parameter), length(Source::Frozen) - elsewhere);
         let scratch = nodes.iter().map(|n| n.memory.scratch).max().unwrap_or(0);
         let mut reached = vec![false; nodes.len()];
         let mut reached_from = None;
@@ -93,12 +101,16 @@ impl<T: Real> Tape<T> {
             plan::reached(&nodes, loss, true, &mut reached);
             reached_from = Some(loss);
         }
+        let mut values = vec![T::zero(); layout.values];
+        shared::copy(&mut nodes, &mut values);
         Tape {
             recording,
             parameters,
             frozen,
+            shared,
+            loaded: None,
             names,
-            values: vec![T::zero(); layout.values],
+            values,
             gradients: vec![T::zero(); layout.gradients],
             kept: vec![T::zero(); layout.kept],
             scratch: vec![T::zero(); scratch],
@@ -140,7 +152,9 @@ impl<T: Real> Tape<T> {
     }
 
     fn forward_range(&mut self, range: Range<usize>, watch: &mut impl FnMut(Var, &mut [T])) {
+        self.forget_read();
         for i in range {
+            self.load(i, false);
             let node = &self.nodes[i];
             if let Some(rule) = node.replayed() {
                 let kept = &mut self.kept[node.kept.clone()];
@@ -259,6 +273,7 @@ impl<T: Real> Tape<T> {
         let last = self.node(loss);
         self.forward_range(0..last, &mut value);
         self.start_backward(last, &[scale]);
+        self.load(last, false);
         let node = &self.nodes[last];
         if let Some(rule) = node.replayed() {
             let kept = &mut self.kept[node.kept.clone()];
@@ -306,11 +321,15 @@ impl<T: Real> Tape<T> {
 
     /// Runs the vjps of all nodes before `end`, last to first.
     fn backward_below(&mut self, end: usize, watch: &mut impl FnMut(Var, &mut [T])) {
-        for i in (0..end).rev().filter(|&i| self.reached[i]) {
-            let Some(rule) = self.nodes[i].replayed() else { continue };
+        for i in (0..end).rev() {
+            if !self.reached[i] || self.nodes[i].replayed().is_none() {
+                continue;
+            }
             let var = Var { node: i, recording: self.recording };
             watch(var, &mut self.gradients[self.nodes[i].gradient.clone()]);
-            for &again in &self.layout.again[i] {
+            for k in 0..self.layout.again[i].len() {
+                let again = self.layout.again[i][k];
+                self.load(again, false);
                 let node = &self.nodes[again];
                 let work = Work {
                     kept: &mut self.kept[node.kept.clone()],
@@ -320,6 +339,8 @@ impl<T: Real> Tape<T> {
                     rule.forward(&self.nodes, &mut self.values, work);
                 }
             }
+            self.load(i, true);
+            let Some(rule) = self.nodes[i].replayed() else { continue };
             let memory = self.nodes[i].memory;
             let kept = &mut self.kept[self.nodes[i].kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..memory.scratch] };

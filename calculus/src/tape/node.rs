@@ -5,6 +5,7 @@ use linalg::{Memory, Real, Shape, View, ViewMut};
 use nalgebra::{Const, Dyn};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The origin of a value.
 ///
@@ -67,6 +68,10 @@ pub(crate) struct Node<T> {
     pub(crate) value: Range<usize>,
     pub(crate) gradient: Range<usize>,
     pub(crate) kept: Range<usize>,
+    /// The values of a frozen matrix, if recordings share them as bfloat16.
+    pub(crate) halves: Option<Arc<[u16]>>,
+    /// Its number among the matrices that the tape does not hold otherwise: [`super::shared`].
+    pub(crate) shared: Option<usize>,
 }
 
 /// Prints its name and shape.
@@ -115,8 +120,7 @@ impl<T: Real> Node<T> {
 
     /// Like [`Node::matrix`], but mutable.
     pub(crate) fn matrix_mut<'a>(&self, elements: &'a mut [T]) -> ViewMut<'a, T> {
-        let (rows, columns) = (Dyn(self.shape.rows), Dyn(self.shape.columns));
-        ViewMut::from_slice_with_strides_generic(elements, rows, columns, Const, Dyn(self.stride))
+        matrix_mut(self.shape, self.stride, elements)
     }
 
     pub(crate) fn operands(&self) -> &[usize] {
@@ -136,4 +140,14 @@ impl<T: Real> Node<T> {
     pub(crate) fn is_cheap(&self) -> bool {
         self.rule.as_deref().is_some_and(Rule::is_cheap)
     }
+}
+
+/// Returns a matrix with this shape and this distance between columns.
+pub(crate) fn matrix_mut<T: Real>(
+    shape: Shape,
+    stride: usize,
+    elements: &mut [T],
+) -> ViewMut<'_, T> {
+    let (rows, columns) = (Dyn(shape.rows), Dyn(shape.columns));
+    ViewMut::from_slice_with_strides_generic(elements, rows, columns, Const, Dyn(stride))
 }

@@ -4,7 +4,7 @@
 //! training step, a value's memory is reused after its last read. Time is an integer: operation i runs forward at i and
 //! backward at 2n − i.
 
-use crate::tape::{Node, Within};
+use crate::tape::{Node, Within, shared};
 use linalg::Real;
 use std::ops::Range;
 
@@ -31,6 +31,8 @@ pub(crate) struct Layout {
     pub(crate) values: usize,
     pub(crate) gradients: usize,
     pub(crate) kept: usize,
+    /// The place in which shared matrices are widened.
+    pub(crate) region: Range<usize>,
     /// For every node, the operands (or their roots, if they are views) whose gradients it is the first to add to,
     /// which must be zero before.
     pub(crate) fresh: Vec<Vec<usize>>,
@@ -114,6 +116,7 @@ pub(crate) fn reached<T: Real>(
 /// Assigns the places of all nodes.
 pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
     let n = nodes.len();
+    shared::number(nodes, plan);
     let mut layout = Layout {
         fresh: vec![vec![]; n],
         first: vec![vec![]; n],
@@ -141,6 +144,7 @@ pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
         }
         Plan::Reuse { loss, recompute } => reuse(nodes, loss, recompute, &mut layout),
     }
+    lay_out_shared(nodes, &mut layout);
     for i in 0..n {
         lay_out_view(nodes, i);
     }
@@ -160,8 +164,8 @@ fn lay_out_view<T: Real>(nodes: &mut [Node<T>], view: usize) {
     (nodes[view].value, nodes[view].gradient) = (value, gradient);
 }
 
-/// Places the parameters at the beginning, in order, and then the frozen weights, which have no gradient. Returns both
-/// lengths.
+/// Places the parameters at the beginning, in order, and then the frozen weights that are not shared, which have no gradient.
+/// Returns both lengths.
 fn lay_out_weights<T: Real>(nodes: &mut [Node<T>]) -> (usize, usize) {
     let mut length = 0;
     for node in nodes.iter_mut().filter(|node| node.is_parameter()) {
@@ -170,11 +174,24 @@ fn lay_out_weights<T: Real>(nodes: &mut [Node<T>]) -> (usize, usize) {
         length = node.value.end;
     }
     let parameters = length;
-    for node in nodes.iter_mut().filter(|node| node.is_frozen()) {
+    let own = |node: &&mut Node<T>| node.is_frozen() && node.shared.is_none();
+    for node in nodes.iter_mut().filter(own) {
         node.value = length..length + node.shape.len();
         length = node.value.end;
     }
     (parameters, length - parameters)
+}
+
+/// Places all shared matrices at the end, each at the beginning of one region.
+fn lay_out_shared<T: Real>(nodes: &mut [Node<T>], layout: &mut Layout) {
+    let shared = || nodes.iter().filter(|node| node.shared.is_some());
+    let Some(largest) = shared().map(|node| node.shape.len()).max() else { return };
+    let start = layout.values.next_multiple_of(LINE);
+    layout.region = start..start + largest;
+    layout.values = layout.region.end;
+    for node in nodes.iter_mut().filter(|node| node.shared.is_some()) {
+        node.value = start..start + node.shape.len();
+    }
 }
 
 fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &mut Layout) {

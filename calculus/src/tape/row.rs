@@ -19,8 +19,11 @@ pub struct TapeMemory {
     pub parameters: usize,
     /// Their gradients.
     pub parameter_gradients: usize,
-    /// Frozen weights, which have none.
+    /// Frozen weights, which have none, without those that are shared.
     pub frozen: usize,
+    /// Frozen weights that recordings share as bfloat16 ([`crate::Recorder::share`]). The place in which they are widened is
+    /// among the values.
+    pub shared: usize,
     /// Values of inputs and operations.
     pub values: usize,
     /// Their gradients.
@@ -59,7 +62,8 @@ pub struct Row<'a, T: Real> {
     /// Its shape.
     pub shape: Shape,
     /// Its value after the last forward replay, possibly a block of rows of another value. If the recording reuses
-    /// memory and does not hold it ([`Tape::holds`]), the contents are arbitrary.
+    /// memory and does not hold it ([`Tape::holds`]), the contents are arbitrary. That of a shared matrix
+    /// ([`crate::Recorder::share`]) has no element: [`Tape::value`] and [`Tape::weight`] have all.
     pub value: View<'a, T>,
     /// Its gradient after the last backward replay; `None` in a forward-only recording, and for frozen weights. In one that
     /// reuses memory, only parameters and their rows have one.
@@ -77,6 +81,12 @@ pub struct Row<'a, T: Real> {
     pub backward_bytes: u64,
 }
 
+/// Returns the bytes of shared matrices.
+pub(crate) fn shared_bytes<T: Real>(nodes: &[Node<T>]) -> usize {
+    let shared = nodes.iter().filter(|node| node.shared.is_some());
+    size_of::<u16>() * shared.map(|node| node.shape.len()).sum::<usize>()
+}
+
 impl<T: Real> Tape<T> {
     /// Returns the bytes of memory: parameters, their gradients, frozen weights, other values, other gradients, kept memory, and
     /// scratch.
@@ -91,6 +101,7 @@ impl<T: Real> Tape<T> {
             parameters: bytes(self.parameters),
             parameter_gradients: bytes(self.parameters.min(self.gradients.len())),
             frozen: bytes(self.frozen),
+            shared: shared_bytes(&self.nodes),
             values: bytes(self.values.len() - self.parameters - self.frozen),
             gradients: bytes(self.gradients.len().saturating_sub(self.parameters)),
             kept: bytes(self.kept.len()),
@@ -144,7 +155,10 @@ impl<T: Real> Tape<T> {
             role: rule.map(Rule::role),
             operands: operands.iter().map(|&o| self.var(o)).collect(),
             shape: node.shape,
-            value: node.matrix(&self.values[node.value.clone()]),
+            value: match self.nodes[node.root(i)].shared {
+                Some(_) => View::from_slice(&[], 0, 0),
+                None => node.matrix(&self.values[node.value.clone()]),
+            },
             gradient: match self.plan {
                 Plan::Keep => !self.nodes[node.root(i)].is_frozen(),
                 Plan::ForwardOnly => false,

@@ -21,6 +21,7 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn name(&self) -> &'static str;
     fn branch(&self) -> &'static str;
     fn role(&self) -> Role;
+    fn factors(&self) -> Vec<[usize; 2]>;
     fn operands(&self) -> &[usize];
     fn flops(&self, nodes: &[Node<T>]) -> u64;
     fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula;
@@ -85,6 +86,10 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         self.operation.role()
     }
 
+    fn factors(&self) -> Vec<[usize; 2]> {
+        self.operation.factors()
+    }
+
     fn operands(&self) -> &[usize] {
         &self.places.operands
     }
@@ -101,14 +106,17 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         if !nodes[self.places.output].is_wanted(training) {
             return 0;
         }
-        let all = self.operation.vjp_flops(self.places.shapes(nodes));
+        let shapes = self.places.shapes(nodes);
+        let all = self.operation.vjp_flops(shapes);
         // Each factor of a product has a product of its own, as large as the forward one.
-        if !matches!(self.operation.role(), Role::Linear | Role::Loss) {
-            return all;
-        }
-        let factors = self.places.operands.iter().take(2);
-        let unwanted = factors.filter(|&&o| !nodes[o].is_wanted(training)).count() as u64;
-        all.saturating_sub(unwanted * self.operation.flops(self.places.shapes(nodes)))
+        let factors = self.operation.factors();
+        let cost = |&[matrix, x]: &[usize; 2]| match factors.len() {
+            1 => self.operation.flops(shapes),
+            _ => 2 * shapes[matrix].len() as u64 * shapes[x].columns as u64,
+        };
+        let unwanted = |&&k: &&usize| !nodes[self.places.operands[k]].is_wanted(training);
+        let left_out = |pair: &[usize; 2]| pair.iter().filter(unwanted).count() as u64 * cost(pair);
+        all.saturating_sub(factors.iter().map(left_out).sum())
     }
 
     fn reads_operand(&self, k: usize) -> bool {
@@ -215,7 +223,9 @@ impl<const N: usize> Places<N> {
             |k: usize| fresh.values.contains(&root(k)) || fresh.parameters.contains(&root(k));
         for k in (0..N).filter(|&k| !self.covered[k] && first(k)) {
             if !(0..k).any(|i| root(i) == root(k)) {
-                gradients[nodes[root(k)].gradient.clone()].fill(T::zero());
+                let root = &nodes[root(k)];
+                let gradient = root.matrix_mut(&mut gradients[root.gradient.clone()]);
+                Gradient::fresh(gradient).zeroed(); // on all threads
             }
         }
         std::array::from_fn(|k| self.aside[k] || first(k) && self.covered[k])

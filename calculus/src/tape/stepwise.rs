@@ -5,6 +5,7 @@
 //! operations has its own loop, and the tape's loops stay simple. It needs a recording that keeps its values
 //! ([`crate::Recorder::finish`]).
 
+use super::node::matrix_mut;
 use super::{Fresh, Source, Tape};
 use crate::Var;
 use linalg::{Real, Role, ViewMut, Work};
@@ -143,6 +144,7 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(tape.gradient_elements(x), [3.0]);
     /// ```
     pub fn backward_one(&mut self, var: Var) {
+        self.load(self.node(var), true);
         let node = &self.nodes[self.node(var)];
         if let Some(rule) = node.replayed() {
             let kept = &mut self.kept[node.kept.clone()];
@@ -165,8 +167,8 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(tape.elements(y), [-1.0]);
     /// ```
     pub fn elements_mut(&mut self, var: Var) -> &mut [T] {
-        let range = self.whole(var, "write matrix_mut(var)").value.clone();
-        &mut self.values[range]
+        self.whole(var, "write matrix_mut(var)");
+        self.stored_mut(self.node(var))
     }
 
     /// Returns any value, computed or not, mutably; later operations read the change.
@@ -177,8 +179,9 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(tape.elements(y), [-1.0]);
     /// ```
     pub fn matrix_mut(&mut self, var: Var) -> ViewMut<'_, T> {
-        let node = &self.nodes[self.node(var)];
-        node.matrix_mut(&mut self.values[node.value.clone()])
+        let i = self.node(var);
+        let (shape, stride) = (self.nodes[i].shape, self.nodes[i].stride);
+        matrix_mut(shape, stride, self.stored_mut(i))
     }
 
     /// Returns the elements of a gradient, mutably; empty in a forward-only recording.

@@ -106,7 +106,8 @@ const CACHED: usize = 1 << 21;
 /// The shortest stretch: C is read and written once per stretch.
 const LEAST_STRETCH: usize = 1024;
 
-fn product<T: Real>(
+/// Computes <var>C ← α·A·B (+ C)</var>.
+pub(crate) fn product<T: Real>(
     mut c: ViewMut<'_, T>,
     alpha: T,
     a: Factor<'_, T>,

@@ -2,6 +2,7 @@
 
 // A new operation needs a file and a line here.
 operations! {
+    pub mod adapted: Adapted;
     pub mod add: Add;
     pub mod affine: Affine;
     pub mod gather: Gather;
@@ -12,6 +13,7 @@ operations! {
     pub mod rows: Rows;
     pub mod scale: Scale;
     pub mod sinusoid: Sinusoid;
+    pub mod stacked: Stacked;
 }
 
 pub mod adapter;

@@ -10,8 +10,8 @@ use transformer::text::preference::{Example, Preference};
 use transformer::text::stories::{Facts, stories_with_facts};
 use transformer::text::tokenizer::Tokenizer;
 use transformer::{
-    Adapter, Architecture, Corpus, Form, ModelStep, PreferenceKind, RecordedStep, ScheduleKind,
-    Target, Trainer, TrainingConfig, refer,
+    Adapter, Architecture, Corpus, Form, FrozenWeights, ModelStep, PreferenceKind, RecordedStep,
+    ScheduleKind, Target, Trainer, TrainingConfig, refer,
 };
 
 const CONTEXT: usize = 64;
@@ -132,8 +132,11 @@ fn twenty_healthy_fine_tunings_without_a_false_alarm() {
         let begun = Trainer::<f32>::starting_from(config.clone(), &model, Some(&weights[..]));
         let begun = begun.expect("valid sizes");
         let parameters = begun.model().tape().parameters().to_vec();
-        let frozen = begun.model().tape().frozen().to_vec();
-        model.adaptation.frozen = (!frozen.is_empty()).then(|| frozen.into());
+        if !model.adaptation.is_none() {
+            let list = model.base().parameter_list().expect("valid sizes");
+            let frozen = FrozenWeights::of(&list, &weights, |name| model.adaptation.freezes(name));
+            model.adaptation.frozen = Some(frozen);
+        }
         let mut corpus = match (config.answers, config.preferences) {
             (false, None) => stream(&text(9, 200)),
             (_, preferences) => examples(&tokenizer, preferences.is_some(), CONTEXT),

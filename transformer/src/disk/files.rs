@@ -38,6 +38,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shards::SINGLE;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use stream::Take;
 use weights::Weights;
@@ -83,6 +84,24 @@ fn read_weights<T: Real>(
     let (family, config) = read_family(directory)?;
     let parameters = Weights::open(directory, family, &config)?.parameters(finite)?;
     Ok((config, parameters))
+}
+
+/// Reads a model like [`read`], weight by weight in recording order: `take` gets each with its elements, and says whether to go on.
+/// Returns the SHA-256 of all ([`sha256`]); `None` if `take` ended it.
+///
+/// # Errors
+/// See [`read`]; a directory of adapters, whose model is elsewhere. `take` may have got weights before.
+pub fn read_each(
+    directory: &Path,
+    mut take: impl FnMut(&Parameter, &[f32]) -> ControlFlow<()>,
+) -> Result<Option<String>, FileError> {
+    let (family, config) = read_family(directory)?;
+    let mut hash = Sha256::new();
+    let all = Weights::open(directory, family, &config)?.each(|parameter, elements| {
+        elements.chunks(PIECE).for_each(|piece| hash.update(little_endian(piece)));
+        take(parameter, elements)
+    })?;
+    Ok(all.is_continue().then(|| hexadecimal(&hash.finalize())))
 }
 
 /// Reads the weights of the model that adapters belong to.

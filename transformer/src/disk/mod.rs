@@ -35,4 +35,4 @@ pub use run::{
     Run, RunError, growth_file, is_run, metrics_file, model_directory, plot_file, read_metrics,
     settings_file, state_file, validation_losses,
 };
-pub use trained::read_in_training;
+pub use trained::{Begun, read_begun, read_in_training};

@@ -10,7 +10,7 @@
 //! Stabilization Scaling Factor for Fine-Tuning with LoRA*, 2023.
 
 use crate::keyed::keyed;
-use std::sync::Arc;
+use crate::model::frozen::FrozenWeights;
 
 /// What a run learns. The default is every weight.
 ///
@@ -31,7 +31,7 @@ pub struct Adaptation {
     pub adapter: Option<Adapter>,
     /// The values of the frozen weights, in recording order, that every recording of the model begins with; if absent, they
     /// are set with the other weights.
-    pub frozen: Option<Arc<[f32]>>,
+    pub frozen: Option<FrozenWeights>,
 }
 
 /// Adapters of low rank.

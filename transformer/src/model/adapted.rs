@@ -75,10 +75,10 @@ impl<T: Real> RecordedStep<T> {
             tape.parameter_vars().map(|(var, p)| (var, p.range)).collect();
         let mut all = Vec::with_capacity(self.config().parameters());
         for (var, _) in self.own_weights() {
-            all.extend_from_slice(match places.get(&var) {
-                Some(range) => &learned[range.clone()],
-                None => tape.elements(var),
-            });
+            match places.get(&var) {
+                Some(range) => all.extend_from_slice(&learned[range.clone()]),
+                None => all.extend_from_slice(&tape.weight(var)),
+            }
         }
         self.config().merge(&mut all, learned);
         Cow::Owned(all)

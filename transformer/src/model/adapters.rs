@@ -1,10 +1,12 @@
 //! The adapter of a linear map, as it is recorded: see [`crate::model::adaptation`].
 
 use crate::model::adaptation::{SCOPE, Target};
-use crate::model::architecture::Architecture;
-use crate::model::layers::{Context, Recorded, WeightMarks, recorded_token};
+use crate::model::architecture::{Architecture, vector};
+use crate::model::layers::{Context, WeightMarks, recorded_token};
 use calculus::{Parameter, RecordError, Recorder, Var};
-use linalg::{Real, Shape, add::Add, product::Product};
+use linalg::{
+    Real, Shape, adapted::Adapted, affine::Affine, product::Product, rows::Rows, stacked::Stacked,
+};
 use probability::dropout::{Dropout, Order};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -39,40 +41,144 @@ pub struct AdapterPlace {
     pub b: Parameter,
 }
 
+/// A linear map of a layer, and the adapters that it can have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LinearMap<'a> {
+    pub(super) layer: usize,
+    pub(super) name: &'a str,
+    pub(super) bias: bool,
+    /// All of it, and its parts, with their rows.
+    pub(super) adapters: &'a [(Target, Rows)],
+}
+
+/// The recorded parts of an adapter.
+struct Low<'a> {
+    rows: Rows,
+    a: Var,
+    b: Var,
+    /// What A is applied to: x, or x of which a share is dropped.
+    x: Var,
+    name: &'a str,
+}
+
 impl Context<'_> {
-    /// Records the adapter of a linear map y of x, if the map has one: y + s·B·(A·x). `matrix` and `rows` are its weights.
-    pub(super) fn adapted<T: Real>(
+    /// Records y = W·x + b with parameters `name.weight` (out × in) and, with `bias`, `name.bias`, and with the adapters that
+    /// the model has there, y = W·x + s·B·(A·x) + b. Returns y and W.
+    pub(super) fn linear<T: Real>(
         &self,
         r: &mut Recorder<T>,
-        (layer, name, target): (usize, &str, Target),
-        (matrix, rows): (Var, Range<usize>),
-        [x, y]: [Var; 2],
+        map: LinearMap<'_>,
+        out: usize,
+        x: Var,
         weights: &mut WeightMarks,
-    ) -> Recorded {
-        let adapter = self.config.adaptation.adapter.as_ref();
-        let Some(adapter) = adapter.filter(|adapter| adapter.targets.contains(&target)) else {
-            return Ok(y);
+    ) -> Result<(Var, Var), RecordError> {
+        let (name, inputs) = (map.name, r.shape(x).rows);
+        let w = r.parameter(&format!("{name}.weight"), Shape::new(out, inputs))?;
+        let bias = match map.bias {
+            true => Some(r.parameter(&format!("{name}.bias"), vector(out))?),
+            false => None,
         };
-        let (inputs, rank) = (r.shape(x).rows, adapter.rank);
-        let (a, b, change) = r.scope(&format!("{name}.{SCOPE}"), |r| {
-            let a = r.parameter("a.weight", Shape::new(rank, inputs))?;
-            let b = r.parameter("b.weight", Shape::new(rows.len(), rank))?;
+        let adapter = self.config.adaptation.adapter.as_ref();
+        let has = |&&(target, _): &&(Target, Rows)| {
+            adapter.is_some_and(|adapter| adapter.targets.contains(&target))
+        };
+        let own = map.adapters.iter().filter(has);
+        let parts: Vec<Low<'_>> =
+            own.map(|&part| self.low(r, map, (w, x), part, weights)).collect::<Result<_, _>>()?;
+        let low = self.thin(r, name, &parts)?;
+        let factor = adapter.map_or(1.0, |adapter| adapter.factor());
+        // One operation, by the number of adapters.
+        macro_rules! adapted {
+            ($($t:literal)*) => {{
+                let map = Adapted { factor, rows: [$(parts[$t].rows),*] };
+                match bias {
+                    None => r.push(name, map, [w, x, $(parts[$t].b, low[$t]),*]),
+                    Some(bias) => r.push(name, map, [w, x, $(parts[$t].b, low[$t],)* bias]),
+                }
+            }};
+        }
+        let y = match (parts.len(), bias) {
+            (0, None) => r.push(name, Product::plain(), [w, x]),
+            (0, Some(bias)) => r.push(name, Affine, [w, x, bias]),
+            (1, _) => adapted!(0),
+            (2, _) => adapted!(0 1),
+            (3, _) => adapted!(0 1 2),
+            _ => adapted!(0 1 2 3),
+        };
+        Ok((y?, w))
+    }
+
+    /// Records the parameters of an adapter of rows of W, and what it is applied to.
+    fn low<'a, T: Real>(
+        &self,
+        r: &mut Recorder<T>,
+        map: LinearMap<'a>,
+        (matrix, x): (Var, Var),
+        (target, rows): (Target, Rows),
+        weights: &mut WeightMarks,
+    ) -> Result<Low<'a>, RecordError> {
+        let adapter = self.config.adaptation.adapter.as_ref();
+        let (rank, dropout) = adapter.map_or((0, 0.0), |own| (own.rank, own.dropout));
+        // An adapter of a whole map is named like the map.
+        let whole = rows.count == r.shape(matrix).rows;
+        let name = if whole { map.name } else { target.key() };
+        let low = r.scope(&format!("{name}.{SCOPE}"), |r| {
+            let a = r.parameter("a.weight", Shape::new(rank, r.shape(x).rows))?;
+            let b = r.parameter("b.weight", Shape::new(rows.count, rank))?;
             let mut x = x;
-            if let Some((step, seed)) = self.dropout.filter(|_| adapter.dropout > 0.0) {
+            if let Some((step, seed)) = self.dropout.filter(|_| dropout > 0.0) {
                 // Numbered after all dropouts of the network.
-                let stream =
-                    3 * self.config.layers + 1 + Target::ALL.len() * layer + target as usize;
-                let stream = crate::streams::DROPOUT + stream as u32;
+                let first = 3 * self.config.layers + 1 + Target::ALL.len() * map.layer;
+                let stream = crate::streams::DROPOUT + (first + target as usize) as u32;
                 let order = Order::Columns;
-                let dropout = Dropout { rate: adapter.dropout, seed, stream, order };
-                x = r.push("dropped", dropout, [x, step])?; // n×tokens
+                x = r.push("dropped", Dropout { rate: dropout, seed, stream, order }, [x, step])?; // n×tokens
             }
-            let low = r.push("low", Product::plain(), [a, x])?; // r×tokens
-            let low = self.scale(adapter.factor(), r, "scaled", low)?; // r×tokens
-            Ok((a, b, r.push("change", Product::plain(), [b, low])?)) // m×tokens
+            Ok(Low { rows, a, b, x, name })
         })?;
-        weights.adapters.push(AdapterMarks { target, matrix, rows, a, b });
-        r.push(&format!("{name}.adapted"), Add, [y, change]) // m×tokens
+        let rows = rows.start..rows.start + rows.count;
+        weights.adapters.push(AdapterMarks { target, matrix, rows, a: low.a, b: low.b });
+        Ok(low)
+    }
+
+    /// Records A·x of every adapter of a map (r×tokens each), in one product if they have one x.
+    fn thin<T: Real>(
+        &self,
+        r: &mut Recorder<T>,
+        name: &str,
+        parts: &[Low<'_>],
+    ) -> Result<Vec<Var>, RecordError> {
+        let rank = parts.first().map_or(0, |part| r.shape(part.a).rows);
+        let one = parts.windows(2).all(|pair| pair[0].x == pair[1].x);
+        let a: Vec<Var> = parts.iter().map(|part| part.a).collect();
+        let own = |part: &Low<'_>| format!("{}.{SCOPE}.low", part.name);
+        if parts.len() < 2 || !one {
+            let each = |part: &Low<'_>| r.push(&own(part), Product::plain(), [part.a, part.x]);
+            return parts.iter().map(each).collect();
+        }
+        let (stacked, x) = (format!("{name}.{SCOPE}.stacked"), parts[0].x);
+        let low = match a[..] {
+            [a, b] => r.push(&stacked, Stacked, [a, x, b])?,
+            [a, b, c] => r.push(&stacked, Stacked, [a, x, b, c])?,
+            _ => r.push(&stacked, Stacked, [a[0], x, a[1], a[2], a[3]])?,
+        };
+        let rows = |(t, part): (usize, &Low<'_>)| {
+            r.push(&own(part), Rows { start: t * rank, count: rank }, [low])
+        };
+        parts.iter().enumerate().map(rows).collect()
+    }
+
+    /// Records the parts of a packed linear map: blocks of its rows.
+    pub(super) fn parts<T: Real, const N: usize>(
+        &self,
+        r: &mut Recorder<T>,
+        packed: Var,
+        parts: [(Target, Rows); N],
+    ) -> Result<[Var; N], RecordError> {
+        let mut vars = [packed; N];
+        for (var, (target, rows)) in vars.iter_mut().zip(parts) {
+            *var = r.push(target.key(), rows, [packed])?;
+        }
+        Ok(vars)
     }
 }
 

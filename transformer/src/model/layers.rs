@@ -4,7 +4,7 @@
 //! features of a head, h and g the numbers of query and key-value heads. Only this module asks which parts a model has.
 
 use crate::model::adaptation::Target;
-use crate::model::adapters::AdapterMarks;
+use crate::model::adapters::{AdapterMarks, LinearMap};
 use crate::model::architecture::{
     Architecture, Gain, Norm, Placement, Positions, QueryKeyNorm, vector,
 };
@@ -13,7 +13,7 @@ use crate::model::causal_attention::{CausalAttention, PackedAttention};
 use crate::model::recorded_step::{Form, Without};
 use calculus::{Parameter, RecordError, Recorder, Var, soft_cap::SoftCap};
 use linalg::heads::{HeadMix, HeadScores};
-use linalg::{Real, Shape, add::Add, affine::Affine, gather::Gather, product::Product};
+use linalg::{Real, Shape, add::Add, gather::Gather, product::Product};
 use linalg::{hadamard::Hadamard, rows::Rows, scale::Scale, sinusoid::Sinusoid};
 use probability::dropout::{Dropout, Order};
 use probability::{layer_norm::LayerNorm, rms_norm::RmsNorm, softmax::Softmax};
@@ -98,25 +98,6 @@ impl Context<'_> {
             Some((dropout, step)) => r.push(name, dropout, [x, step]),
             None => Ok(x),
         }
-    }
-
-    /// Records y = W·x + b with parameters `name.weight` (out × in) and, with `bias`, `name.bias`. Returns y and W.
-    fn linear<T: Real>(
-        &self,
-        r: &mut Recorder<T>,
-        (name, bias): (&str, bool),
-        out: usize,
-        x: Var,
-    ) -> Result<(Var, Var), RecordError> {
-        let inputs = r.shape(x).rows;
-        let w = r.parameter(&format!("{name}.weight"), Shape::new(out, inputs))?;
-        let y = if bias {
-            let b = r.parameter(&format!("{name}.bias"), vector(out))?;
-            r.push(name, Affine, [w, x, b])
-        } else {
-            r.push(name, Product::plain(), [w, x])
-        };
-        Ok((y?, w))
     }
 
     /// Records the normalisation of `heads` equal parts of every column, with parameters `name.weight`, if it has a gain,
@@ -275,16 +256,14 @@ fn self_attention<T: Real>(
     let [queries, keys] = [heads * features, shared * features];
     let biases = c.config.biases;
     let all = queries + 2 * keys;
-    let (qkv, w) = c.linear(r, ("qkv", biases.query_key_value), all, x)?; // (h+2g)c×n
-    let whole = (index, "qkv", Target::QueryKeyValue);
-    let qkv = c.adapted(r, whole, (w, 0..all), [x, qkv], weights)?; // (h+2g)c×n
-    let mut part = |r: &mut Recorder<T>, target: Target, rows: Range<usize>| {
-        let y = r.push(target.key(), Rows { start: rows.start, count: rows.len() }, [qkv])?;
-        c.adapted(r, (index, target.key(), target), (w, rows), [x, y], weights)
-    };
-    let mut query = part(r, Target::Query, 0..queries)?; // hc×n
-    let mut key = part(r, Target::Key, queries..queries + keys)?; // gc×n
-    let value = part(r, Target::Value, queries + keys..all)?; // gc×n
+    let part = |start, count| Rows { start, count };
+    let query = (Target::Query, part(0, queries));
+    let key = (Target::Key, part(queries, keys));
+    let value = (Target::Value, part(queries + keys, keys));
+    let own = [(Target::QueryKeyValue, part(0, all)), query, key, value];
+    let map = LinearMap { layer: index, name: "qkv", bias: biases.query_key_value, adapters: &own };
+    let (qkv, _) = c.linear(r, map, all, x, weights)?; // (h+2g)c×n
+    let [mut query, mut key, value] = c.parts(r, qkv, [query, key, value])?; // hc×n, gc×n, gc×n
     let parts = match c.config.query_key_norm {
         QueryKeyNorm::None => None,
         QueryKeyNorm::Head => Some([heads, shared]),
@@ -315,10 +294,11 @@ fn self_attention<T: Real>(
         }
     };
     let width = c.config.width;
-    let (y, writer) = c.linear(r, ("projection", biases.projection), width, mixed)?; // d×n
-    let target = (index, "projection", Target::Projection);
-    let y = c.adapted(r, target, (writer, 0..width), [mixed, y], weights)?; // d×n
-    weights.writers.push(writer);
+    let own = [(Target::Projection, part(0, width))];
+    let map =
+        LinearMap { layer: index, name: "projection", bias: biases.projection, adapters: &own };
+    let (y, writer) = c.linear(r, map, width, mixed, weights)?; // d×n
+    weights.writers.push(writer); // attention
     let y = c.drop(r, "dropped", 3 * index + 1, y)?; // d×n
     let (rows, attention, feed_forward) = (0..0, 0..0, 0..0);
     let blocks =
@@ -386,27 +366,27 @@ fn feed_forward<T: Real>(
     weights: &mut WeightMarks,
 ) -> Recorded {
     let Architecture { hidden, gated, activation, width, biases, .. } = *c.config;
-    let (bias, expanded) = (biases.feed_forward, (index, "expanded", Target::Expanded));
+    let bias = biases.feed_forward;
+    let part = |start, count| Rows { start, count };
     let h = if gated {
-        let (both, w) = c.linear(r, ("expanded", bias), 2 * hidden, x)?; // 2·hidden×n
-        let both = c.adapted(r, expanded, (w, 0..2 * hidden), [x, both], weights)?; // 2·hidden×n
-        let mut part = |r: &mut Recorder<T>, target: Target, rows: Range<usize>| {
-            let y = r.push(target.key(), Rows { start: rows.start, count: rows.len() }, [both])?;
-            c.adapted(r, (index, target.key(), target), (w, rows), [x, y], weights)
-        };
-        let gate = part(r, Target::Gate, 0..hidden)?; // hidden×n
-        let up = part(r, Target::Up, hidden..2 * hidden)?; // hidden×n
+        let gate = (Target::Gate, part(0, hidden));
+        let up = (Target::Up, part(hidden, hidden));
+        let own = [(Target::Expanded, part(0, 2 * hidden)), gate, up];
+        let map = LinearMap { layer: index, name: "expanded", bias, adapters: &own };
+        let (both, _) = c.linear(r, map, 2 * hidden, x, weights)?; // 2·hidden×n
+        let [gate, up] = c.parts(r, both, [gate, up])?; // hidden×n
         let gate = r.push("activated", activation, [gate])?; // hidden×n
         r.push("gated", Hadamard, [gate, up])? // hidden×n
     } else {
-        let (h, w) = c.linear(r, ("expanded", bias), hidden, x)?; // hidden×n
-        let h = c.adapted(r, expanded, (w, 0..hidden), [x, h], weights)?; // hidden×n
+        let own = [(Target::Expanded, part(0, hidden))];
+        let map = LinearMap { layer: index, name: "expanded", bias, adapters: &own };
+        let (h, _) = c.linear(r, map, hidden, x, weights)?; // hidden×n
         r.push("activated", activation, [h])? // hidden×n
     };
-    let (y, writer) = c.linear(r, ("contracted", bias), width, h)?; // d×n
-    let target = (index, "contracted", Target::Contracted);
-    let y = c.adapted(r, target, (writer, 0..width), [h, y], weights)?; // d×n
-    weights.writers.push(writer);
+    let own = [(Target::Contracted, part(0, width))];
+    let map = LinearMap { layer: index, name: "contracted", bias, adapters: &own };
+    let (y, writer) = c.linear(r, map, width, h, weights)?; // d×n
+    weights.writers.push(writer); // feed-forward
     c.drop(r, "dropped", 3 * index + 3, y)
 }
 

@@ -1,5 +1,6 @@
 //! The end of a recorded step: predictions and their loss.
 
+use crate::memory;
 use crate::model::architecture::Architecture;
 use crate::model::layers::{self, Marks};
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
@@ -7,7 +8,7 @@ use crate::model::recording::PairHandles;
 use crate::model::target::pairs_of;
 use crate::model::vocabulary_loss::VocabularyLoss;
 use crate::model::vocabulary_surprisal::VocabularySurprisal;
-use calculus::{RecordError, Recorder, Var};
+use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::preference::PreferenceLoss;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape, View};
@@ -22,6 +23,12 @@ pub struct Predictions {
     pub probabilities: Var,
     /// −ln of the target's probability, in nats (1 × n).
     pub surprisal: Var,
+}
+
+/// Allocates every value and gradient its own memory.
+pub(super) fn kept<T: Real>(recorder: Recorder<T>, _: Var) -> Result<Tape<T>, ModelError> {
+    memory::afford(recorder.bytes())?;
+    Ok(recorder.finish())
 }
 
 /// A recorded loss (1 × 1), and what it is computed from.

@@ -17,6 +17,7 @@ pub(crate) mod adapters;
 pub mod architecture;
 pub(crate) mod cached;
 pub mod family;
+pub(crate) mod frozen;
 mod initial;
 pub(crate) mod layers;
 pub(crate) mod loss;

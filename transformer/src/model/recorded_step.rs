@@ -4,7 +4,7 @@ use crate::memory::{self, MemoryError};
 use crate::model::architecture::{Architecture, ConfigError};
 use crate::model::layers::{self, Context, Marks};
 pub use crate::model::loss::Predictions;
-use crate::model::loss::{self, Loss};
+use crate::model::loss::{self, Loss, kept};
 use crate::model::recording::{Handles, PairHandles, Recording};
 pub use crate::model::target::{IGNORED, LAST, is_counted};
 pub(crate) use crate::model::target::{first_tokens, pairs_of};
@@ -172,14 +172,22 @@ impl<'a> Wanted<'a> {
         &self,
         finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<RecordedStep<T>, ModelError> {
-        let (recorder, values) = self.written()?;
+        let (mut recorder, values) = self.written()?;
+        if let Some(frozen) = &self.config.adaptation.frozen {
+            recorder.share(frozen.halves());
+        }
         let Values { tokens, positions, first, targets, step, .. } = values;
         let Values { predictions, pairs, loss, marks, .. } = values;
         let mut tape = finish(recorder, loss)?;
         if let Some(frozen) = &self.config.adaptation.frozen {
-            let own = tape.frozen_mut();
-            assert_eq!(own.len(), frozen.len(), "frozen weights of another model");
-            own.iter_mut().zip(&frozen[..]).for_each(|(p, &x)| *p = T::from_f64(f64::from(x)));
+            let own: Vec<Var> = tape.frozen_vars().map(|(var, _)| var).collect();
+            assert_eq!(own.len(), frozen.singles().count(), "frozen weights of another model");
+            for (var, values) in own.into_iter().zip(frozen.singles()) {
+                let Some(values) = values else { continue };
+                let own = tape.value_mut(var);
+                assert_eq!(own.len(), values.len(), "frozen weights of another model");
+                own.iter_mut().zip(values).for_each(|(p, &x)| *p = T::from_f64(f64::from(x)));
+            }
         }
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % self.length).min(self.config.context - 1) as f64);
@@ -235,12 +243,6 @@ impl<'a> Wanted<'a> {
             Values { tokens, positions, first, targets, step, predictions, pairs, loss, marks };
         Ok((recorder, values))
     }
-}
-
-/// Allocates every value and gradient its own memory.
-fn kept<T: Real>(recorder: Recorder<T>, _: Var) -> Result<Tape<T>, ModelError> {
-    memory::afford(recorder.bytes())?;
-    Ok(recorder.finish())
 }
 
 impl<T: Real> RecordedStep<T> {

@@ -105,13 +105,14 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Like [`Trainer::new`], but begins with these weights, in the order of the model's parameter list. Adapters begin as
-    /// in [`RecordedStep::initialise_adapters`].
+    /// in [`RecordedStep::initialise_adapters`]. If the values of frozen weights are given
+    /// ([`Adaptation::frozen`](crate::Adaptation::frozen)), these are the learned ones alone, in recording order.
     ///
     /// # Errors
     /// See [`Trainer::new`].
     ///
     /// # Panics
-    /// If the model has another number of weights.
+    /// If the model has another number of weights, or of learned ones.
     pub fn starting_from<S: Real>(
         config: TrainingConfig,
         model: &Architecture,
@@ -123,6 +124,11 @@ impl<T: Real> Trainer<T> {
             RecordedStep::record_for_training(model, sequences, config.context, config.seed)?;
         match weights {
             None => model.initialise(config.seed),
+            Some(learned) if model.config().adaptation.frozen.is_some() => {
+                let own = model.tape_mut().parameters_mut();
+                assert_eq!(own.len(), learned.len(), "learned weights of another model");
+                own.iter_mut().zip(learned).for_each(|(p, x)| *p = T::from_f64(x.to_f64()));
+            }
             Some(weights) => {
                 model.set_weights(weights);
                 model.initialise_adapters(config.seed);
@@ -132,7 +138,7 @@ impl<T: Real> Trainer<T> {
         let m = model.tape().memory();
         let tape = m.parameters
             + m.parameter_gradients
-            + m.frozen
+            + m.frozen // what is shared was there before
             + m.values
             + m.gradients
             + m.kept

@@ -1,6 +1,7 @@
 //! Mistakes in linear maps, sums, lookups and pieces.
 
 use super::{Table, draw, mutant};
+use linalg::adapted::Adapted;
 use linalg::affine::{Affine, add_columns};
 use linalg::{Gradient, Matrix, Real, View, ViewMut, product_add, product_into, transposed};
 use linalg::{add::Add, gather, gather::Gather, heads::HeadMix, heads::HeadScores};
@@ -61,6 +62,22 @@ mutant!(OneBranch of Add; 2: |_, _, _, dy, [da, _], _| add(da, dy));
 
 mutant!(BranchTwice of Add; 2: |_, _, _, dy, [mut da, _], _| {
     da.zip_apply(&dy, |da, dy| *da += dy + dy);
+});
+
+mutant!(AdapterUnscaled of Adapted; 4: |AdapterUnscaled(map), [w, x, b, u], _, dy, [dw, dx, db, du], _| {
+    product_add(dw, T::one(), dy, transposed(x));
+    product_add(dx, T::one(), transposed(w), dy);
+    let (rows, s) = (map.rows[0], T::from_f64(map.factor));
+    product_add(db, T::one(), dy.rows(rows.start, rows.count), transposed(u));
+    product_add(du, s, transposed(b), dy.rows(rows.start, rows.count));
+});
+
+mutant!(AdapterOfFirstRows of Adapted; 4: |AdapterOfFirstRows(map), [w, x, b, u], _, dy, [dw, dx, db, du], _| {
+    product_add(dw, T::one(), dy, transposed(x));
+    product_add(dx, T::one(), transposed(w), dy);
+    let (rows, s) = (map.rows[0], T::from_f64(map.factor));
+    product_add(db, s, dy.rows(rows.start, rows.count), transposed(u));
+    product_add(du, s, transposed(b), dy.rows(0, rows.count));
 });
 
 mutant!(RepeatsOverwrite of Gather; 2: |_, [table, tokens], _, dy, [mut d_table, _], _| {
@@ -139,6 +156,16 @@ pub(crate) fn mutants(table: &mut Table) {
     table.mutant("dA of A·B for Aᵀ·B", (tied, TableTransposed(tied)), pair(), [true; 2]);
     table.mutant("one branch dropped", (Add, OneBranch(Add)), pair(), [true; 2]);
     table.mutant("both gradients to one branch", (Add, BranchTwice(Add)), pair(), [true; 2]);
+
+    let map = Adapted { factor: 0.5, rows: [Rows { start: 2, count: 3 }] };
+    let operands = || {
+        let [w, x] = [draw::normal(15, 6, 5), draw::normal(16, 5, 4)];
+        [w, x, draw::normal(17, 3, 2), draw::normal(18, 2, 4)]
+    };
+    let mutant = AdapterUnscaled(map);
+    table.mutant("dB without the factor", (map, mutant), operands(), [true; 4]);
+    let mutant = AdapterOfFirstRows(map);
+    table.mutant("rows of an adapter forgotten", (map, mutant), operands(), [true; 4]);
 
     let lookup = || [draw::normal(6, 4, 5), draw::indices(7, 12, 5)];
     let first = [true, false];

@@ -163,7 +163,7 @@ fn measure(
     let tape = trainer.model().tape().memory();
     let optimizer = trainer.state().iter().skip(1).map(|(_, m)| 4 * m.len()).sum();
     let memory = Memory {
-        parameters: tape.parameters + tape.frozen,
+        parameters: tape.parameters + tape.frozen + tape.shared,
         gradients: tape.parameter_gradients,
         optimizer,
         activations: tape.values + tape.gradients + tape.kept + tape.scratch,

@@ -13,7 +13,7 @@ use linalg::Real;
 use safetensors::Dtype;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 /// The tensors of a model's files that have not been read yet.
@@ -86,27 +86,63 @@ impl<'a> Weights<'a> {
 
     /// Reads all parameters in the order of recording, and checks that no other tensor has a meaning.
     pub(super) fn parameters<T: Real>(mut self, finite: bool) -> Result<Vec<T>, FileError> {
-        let shapes = self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
-        sizes::agree(&self.path, self.family, self.config, &shapes.collect::<Shapes>())?;
-        let list = parameter_list(self.config);
+        let list = self.list()?;
         // No more than the files can hold: a configuration may claim any size.
         let held = self.shards.iter().map(|shard| shard.header.data_len() / 2).sum();
         let count = list.last().map_or(0, |last| last.range.end).min(held);
-        memory::afford((count * size_of::<T>()) as u128)
-            .map_err(|source| FileError::Memory { path: self.path.clone(), source })?;
+        self.afford(count * size_of::<T>())?;
         let mut parameters = Vec::with_capacity(count);
         for parameter in &list {
             for tensor in self.family.tensors(self.config, parameter) {
-                self.read(&tensor, parameter, finite, &mut parameters)?;
+                self.read(&tensor, parameter, finite, (&mut parameters, parameter.range.clone()))?;
             }
         }
+        // NaN and ∞ take precedence over damage: without `finite`, they are looked for.
+        let intact = finite || parameters.iter().all(|p: &T| p.to_f64().is_finite());
+        self.whole(intact)?;
+        Ok(parameters)
+    }
+
+    /// Like [`Weights::parameters`], one parameter after the other, in memory for the largest, until `take` ends it. Values
+    /// must be finite.
+    pub(super) fn each(
+        mut self,
+        mut take: impl FnMut(&Parameter, &[f32]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, FileError> {
+        let mut elements: Vec<f32> = vec![];
+        for parameter in &self.list()? {
+            elements.clear();
+            for tensor in self.family.tensors(self.config, parameter) {
+                let own = 0..parameter.shape.len();
+                self.read(&tensor, parameter, true, (&mut elements, own))?;
+            }
+            // What it is kept in, at least.
+            self.afford(size_of::<u16>() * elements.len())?;
+            if take(parameter, &elements).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.whole(true)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Returns the parameters, whose sizes are those of the files' tensors.
+    fn list(&self) -> Result<Vec<Parameter>, FileError> {
+        let shapes = self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
+        sizes::agree(&self.path, self.family, self.config, &shapes.collect::<Shapes>())?;
+        Ok(parameter_list(self.config))
+    }
+
+    fn afford(&self, bytes: usize) -> Result<(), FileError> {
+        memory::afford(bytes as u128)
+            .map_err(|source| FileError::Memory { path: self.path.clone(), source })
+    }
+
+    /// Checks what remains when all parameters were read, and, if asked, their checksum.
+    fn whole(self, intact: bool) -> Result<(), FileError> {
         self.rest()?;
         self.shards.iter().try_for_each(Shard::unchanged)?;
-        // NaN and ∞ take precedence over damage: without `finite`, they are looked for.
-        if finite || parameters.iter().all(|p: &T| p.to_f64().is_finite()) {
-            self.intact()?;
-        }
-        Ok(parameters)
+        if intact { self.intact() } else { Ok(()) }
     }
 
     /// Compares the checksum in the header, if there is one, with that of the parameters that were read.
@@ -137,13 +173,13 @@ impl<'a> Weights<'a> {
         })
     }
 
-    /// Copies a tensor's elements to their places among the parameters.
+    /// Copies a tensor's elements to their places in a range of `parameters`, which becomes long enough.
     fn read<T: Real>(
         &mut self,
         wanted: &Tensor,
         parameter: &Parameter,
         finite: bool,
-        parameters: &mut Vec<T>,
+        (parameters, range): (&mut Vec<T>, Range<usize>),
     ) -> Result<(), FileError> {
         let name = wanted.name.as_str();
         let Some(tensor) = self.tensors.remove(name) else {
@@ -151,8 +187,8 @@ impl<'a> Weights<'a> {
             return self.error(format!("tensor {name} is missing; the file also has {others}"));
         };
         let format = self.format(name, &tensor)?;
-        parameters.resize(parameter.range.end, T::zero());
-        let own = &mut parameters[parameter.range.clone()];
+        parameters.resize(range.end, T::zero());
+        let own = &mut parameters[range];
         let mut places = wanted.places(parameter.shape.rows).enumerate();
         let (file, hash) = (&self.shards[tensor.shard], &mut self.hash);
         file.pieces(&tensor.place, |piece| {

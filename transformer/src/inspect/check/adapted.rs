@@ -72,7 +72,7 @@ fn begins(config: &TrainingConfig, step: &ModelStep<'_>) -> Result<Certificate, 
     let plain = ModelStep { config: step.config.base(), ..step.clone() };
     let mut alone = plain.recorded::<f64>(Form::Fused)?;
     // With adapters, every weight of the model is frozen.
-    alone.copy_parameters(begun.tape().frozen());
+    alone.copy_parameters(&begun.tape().frozen());
     let own = alone.loss(&tokens, &targets)?;
     let detail =
         format!("difference of the losses before training and without adapters, {own:.6} nats");
@@ -123,7 +123,7 @@ fn moves(
     };
     let mut trainer = Trainer::<f32>::new(small, model)?;
     trainer.state()[0].1.copy_from_slice(learned);
-    let before = trainer.model().tape().frozen().to_vec();
+    let before = trainer.model().tape().frozen().into_owned();
     for _ in 0..STEPS {
         if !trainer.step(corpus)?.applied {
             let why = "the loss, a gradient or an update is not finite in f32";
@@ -134,7 +134,7 @@ fn moves(
     }
     let tape = trainer.model().tape();
     let differ = |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits();
-    let changed = before.iter().zip(tape.frozen()).filter(|&pair| differ(pair)).count();
+    let changed = before.iter().zip(&tape.frozen()[..]).filter(|&pair| differ(pair)).count();
     let list = tape.parameter_list();
     let unmoved: Vec<&str> = list
         .iter()
@@ -158,8 +158,9 @@ mod tests {
     use super::*;
     use crate::inspect::check::{Verdict, passed};
     use crate::model::adaptation::{Adaptation, Adapter, Target};
+    use crate::model::frozen::FrozenWeights;
     use crate::training::config::tests::tiny;
-    use std::sync::Arc;
+    use linalg::half::{bf16_to_f32, f32_to_bf16};
 
     /// A model with adapters that have moved, and its text.
     fn adapted() -> (TrainingConfig, Architecture, Vec<f32>, Corpus) {
@@ -172,7 +173,14 @@ mod tests {
             dropout: 0.0,
             targets: vec![Target::Query, Target::Projection, Target::Expanded],
         };
-        let frozen: Arc<[f32]> = plain.initial_parameters(3).unwrap().into();
+        // The first layer's matrices are kept as bfloat16.
+        let mut weights = plain.initial_parameters(3).unwrap();
+        let half = weights.len() / 2;
+        let round = |x: &mut f32| *x = bf16_to_f32(f32_to_bf16(*x));
+        weights[..half].iter_mut().for_each(round);
+        let list = plain.parameter_list().unwrap();
+        let frozen = FrozenWeights::of(&list, &weights, |_| true);
+        assert!(frozen.shared() > 0 && frozen.shared() < frozen.len());
         let adapter = Some(adapter);
         let adaptation = Adaptation { adapter, frozen: Some(frozen), ..Adaptation::default() };
         let model = Architecture { adaptation, ..plain };
@@ -223,7 +231,7 @@ mod tests {
             let mut other = model.clone();
             change(other.adaptation.adapter.as_mut().unwrap());
             let frozen = model.adaptation.frozen.as_ref().unwrap();
-            let mut weights: Vec<f64> = frozen.iter().map(|&x| f64::from(x)).collect();
+            let mut weights: Vec<f64> = frozen.to_vec().into_iter().map(f64::from).collect();
             other.merge(&mut weights, &wide);
             same_predictions(&step, &wide, &weights).unwrap().verdict
         };
@@ -231,7 +239,7 @@ mod tests {
         assert_eq!(merged(&|adapter| adapter.alpha *= 1.001), Verdict::Fail);
         assert_eq!(merged(&|adapter| adapter.rank_stabilized = true), Verdict::Fail);
         let frozen = model.adaptation.frozen.as_ref().unwrap();
-        let unmerged: Vec<f64> = frozen.iter().map(|&x| f64::from(x)).collect();
+        let unmerged: Vec<f64> = frozen.to_vec().into_iter().map(f64::from).collect();
         assert_eq!(same_predictions(&step, &wide, &unmerged).unwrap().verdict, Verdict::Fail);
     }
 

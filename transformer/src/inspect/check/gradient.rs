@@ -101,7 +101,9 @@ fn multiplications<T: Real>(step: &Recording<T>) -> f64 {
     let tape = &step.tape;
     let given = tape.vars().filter(|v| tape.source(*v) == Source::Input);
     let tokens = given.map(|v| tape.shape(v).columns).max().unwrap_or(1);
-    (tape.parameters().len() + tape.frozen().len()) as f64 * tokens as f64
+    let frozen = tape.vars().filter(|v| tape.source(*v) == Source::Frozen);
+    let frozen: usize = frozen.map(|v| tape.shape(v).len()).sum();
+    (tape.parameters().len() + frozen) as f64 * tokens as f64
 }
 
 fn reached(step: &Recording<f64>) -> Certificate {

@@ -105,7 +105,7 @@ pub(crate) fn gains(tape: &Tape<f32>) -> Vec<Gain> {
         let again = found.iter().any(|g| g.matrix == matrix);
         if tape.source(matrix).is_weight() && !again {
             let inputs = tape.shape(tape.operands(var)[1]).rows;
-            found.push(Gain { matrix, gain: rms(tape.elements(matrix)) * (inputs as f64).sqrt() });
+            found.push(Gain { matrix, gain: rms(&tape.weight(matrix)) * (inputs as f64).sqrt() });
         }
     }
     found

@@ -6,13 +6,13 @@ use crate::{Result, remark, run, signal};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
-use transformer::disk::{checkpoint, files};
+use transformer::disk::{self, checkpoint, files};
 use transformer::{Architecture, Trainer, TrainingConfig};
 
 /// The model that a run starts from.
 pub(super) struct Start {
     model: Architecture,
-    /// Its weights; none if the run's state holds all of them.
+    /// Its weights, or, if it holds the frozen ones, the learned ones; none if the run's state holds all of them.
     weights: Option<Vec<f32>>,
 }
 
@@ -40,26 +40,47 @@ impl Start {
             ),
             None => format!("{e}"),
         };
-        let (model, weights) = files::read::<f32>(directory).map_err(again)?;
-        let found = files::sha256(&weights);
-        match &config.from_sha256 {
-            Some(saved) if *saved != found => {
-                let remedy = match resumed {
-                    Some(_) => "restore them, or give the model that has them with --from",
-                    None => {
-                        "restore them, or leave from_sha256 out of the settings to begin with these"
-                    }
-                };
-                return Err(format!(
-                    "{from} holds other weights (SHA-256 {found}) than those that the run began with ({saved}): {remedy}"
-                )
-                .into());
-            }
-            _ => config.from_sha256 = Some(found),
+        // Frozen weights that are 16-bit floats are kept as such, and read to where they stay.
+        let mut begun = None;
+        if config.freezes() && !files::is_adapter(directory) {
+            let (family, stored) = files::read_family(directory).map_err(again)?;
+            let model = config.in_training(family, &stored)?;
+            begun = disk::read_begun(directory, &model).map_err(again)?.map(|begun| (model, begun));
         }
+        if let Some((mut model, begun)) = begun {
+            certify(config, &from, begun.sha256, resumed.is_some())?;
+            model.adaptation.frozen = Some(begun.frozen);
+            // Beside adapters nothing of the model is learned.
+            let weights = Some(begun.learned).filter(|learned| !learned.is_empty());
+            return Ok(Some(Start { model, weights }));
+        }
+        let (model, weights) = files::read::<f32>(directory).map_err(again)?;
+        certify(config, &from, files::sha256(&weights), resumed.is_some())?;
         let (family, _) = files::read_family(directory)?;
         let model = config.in_training(family, &model)?;
         Ok(Some(Start { model, weights: Some(weights) }))
+    }
+}
+
+/// Notes the checksum of the weights that a run begins with, which are those that it began with.
+fn certify(config: &mut TrainingConfig, from: &str, found: String, resumed: bool) -> Result<()> {
+    match &config.from_sha256 {
+        Some(saved) if *saved != found => {
+            let remedy = match resumed {
+                true => "restore them, or give the model that has them with --from",
+                false => {
+                    "restore them, or leave from_sha256 out of the settings to begin with these"
+                }
+            };
+            Err(format!(
+                "{from} holds other weights (SHA-256 {found}) than those that the run began with ({saved}): {remedy}"
+            )
+            .into())
+        }
+        _ => {
+            config.from_sha256 = Some(found);
+            Ok(())
+        }
     }
 }
 
