@@ -10,8 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use transformer::text::stories::{Facts, stories_with_facts};
 
-/// Questions about a story, each with the fact that answers it.
-const QUESTIONS: [(&str, fn(&Facts) -> &str); 5] = [
+/// A question about a story, with the fact that answers it.
+type Question = (&'static str, fn(&Facts) -> &str);
+
+const QUESTIONS: [Question; 5] = [
     ("Who is it about?", |facts| &facts.name),
     ("What is it about?", |facts| &facts.thing),
     ("What colour is it?", |facts| &facts.colour),

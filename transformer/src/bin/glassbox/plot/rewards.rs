@@ -26,11 +26,10 @@ pub(super) fn draw(svg: &mut String, all: &[(u64, Preferred)], steps: f64) {
     let what = "reward: β · nats by which an answer is likelier than under the reference";
     text(svg, 24.0, PANEL_TOP - 10.0, "faint", "start", what);
     let mut labels = vec![];
-    let curves: [(&str, &str, &str, fn(&Preferred) -> f64); 2] = [
-        ("chosen", "train", "train-text", |p| p.chosen),
-        ("rejected", "check", "check-text", |p| p.rejected),
-    ];
-    for (name, class, label, of) in curves {
+    for (name, class, label) in
+        [("chosen", "train", "train-text"), ("rejected", "check", "check-text")]
+    {
+        let of = |p: &Preferred| if name == "chosen" { p.chosen } else { p.rejected };
         // Before training every reward is 0.
         let measured = all.iter().map(|(step, p)| (*step, of(p))).filter(|(_, r)| r.is_finite());
         let measured: Vec<_> = std::iter::once((0, 0.0)).chain(measured).collect();
