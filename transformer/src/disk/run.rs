@@ -136,16 +136,11 @@ const MODEL_FILES: [&str; 5] = [
 const LONGEST_METRICS: u64 = 1 << 32;
 
 impl Run {
-    /// Creates a run in `directory`, which must be empty or absent, unless `overwrite`.
+    /// Checks that a run may be created in a directory, before long work: [`Run::create`] checks it once more.
     ///
     /// # Errors
-    /// A directory that holds something else, a run that may not be overwritten, or one that another process trains; a
-    /// file that cannot be written.
-    pub fn create(
-        directory: &Path,
-        config: &TrainingConfig,
-        overwrite: bool,
-    ) -> Result<Self, RunError> {
+    /// A directory that is none, is not a run's, or holds a run that is not to be replaced.
+    pub fn vacant(directory: &Path, overwrite: bool) -> Result<(), RunError> {
         if directory.exists() && !directory.is_dir() {
             return Err(RunError::NotADirectory(directory.to_owned()));
         }
@@ -161,6 +156,20 @@ impl Run {
         if !overwrite && is_run(directory) && !directory.join(lock::NAME).exists() {
             return Err(RunError::Occupied(directory.to_owned()));
         }
+        Ok(())
+    }
+
+    /// Creates a run in `directory`, which must be empty or absent, unless `overwrite`.
+    ///
+    /// # Errors
+    /// A directory that holds something else, a run that may not be overwritten, or one that another process trains; a
+    /// file that cannot be written.
+    pub fn create(
+        directory: &Path,
+        config: &TrainingConfig,
+        overwrite: bool,
+    ) -> Result<Self, RunError> {
+        Self::vacant(directory, overwrite)?;
         fs::create_dir_all(directory).map_err(at(directory))?;
         let lock = Lock::claim(directory)?;
         if is_run(directory) && !overwrite {

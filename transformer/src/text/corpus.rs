@@ -306,8 +306,7 @@ impl Corpus {
     pub fn conversation_sample(&self, most: usize) -> Vec<Window> {
         let parts = self.conversations.iter().flatten();
         let all: Vec<_> = parts.flat_map(|part| (0..part.len()).map(move |i| (part, i))).collect();
-        let step = all.len().div_ceil(most.max(1)).max(1);
-        all.into_iter().step_by(step).map(|(part, i)| part.window(i)).collect()
+        spread(all.len(), most).map(|i| all[i].0.window(all[i].1)).collect()
     }
 
     /// Returns the corpus with the tokens of the chosen sides of preferences only, for questions about its text.

@@ -146,22 +146,26 @@ pub(crate) fn claim(run: &Path) -> Result<Lock> {
     Ok(lock)
 }
 
-/// Refuses a directory that holds a run which is not to be replaced: said before long work, and once more by [`create`].
+/// Refuses a directory in which no run may be created: said before long work, and once more by [`create`].
 ///
 /// # Errors
-/// Such a run.
+/// A directory that holds something already.
 pub(crate) fn vacant(out: Option<&Path>, overwrite: bool) -> Result<()> {
-    match out.filter(|out| !overwrite && is_run(out)) {
-        None => Ok(()),
-        Some(directory) => Err(occupied(directory)),
-    }
+    out.map_or(Ok(()), |directory| Run::vacant(directory, overwrite).map_err(said))
 }
 
-/// Returns the error of a directory that holds a run.
-fn occupied(directory: &Path) -> Error {
-    let run = typed(directory);
-    let occupied = RunError::Occupied(directory.to_owned());
-    format!("{occupied}; continue it with --resume {run}, replace it with --overwrite, or give another --out").into()
+/// Returns the error of a directory for a run, with what to do.
+fn said(error: RunError) -> Error {
+    match error {
+        RunError::Occupied(directory) => {
+            let run = typed(&directory);
+            let occupied = RunError::Occupied(directory);
+            format!("{occupied}; continue it with --resume {run}, replace it with --overwrite, or give another --out")
+                .into()
+        }
+        RunError::NotADirectory(_) | RunError::Foreign(_) => format!("{error} (--out)").into(),
+        other => other.into(),
+    }
 }
 
 /// Creates a run in the requested directory, or in the first free one of `runs/NAME`, `runs/NAME-2`, ….
@@ -178,9 +182,5 @@ pub(crate) fn create(
         Some(directory) => Run::create(directory, config, overwrite),
         None => Run::create_in(Path::new("runs"), name, config),
     };
-    created.map_err(|error| match error {
-        RunError::Occupied(directory) => occupied(&directory),
-        RunError::NotADirectory(_) | RunError::Foreign(_) => format!("{error} (--out)").into(),
-        other => other.into(),
-    })
+    created.map_err(said)
 }

@@ -14,8 +14,8 @@ pub(super) const APART: Question = ("right", "conversations of a window do not s
 
 /// Certifies that the predicted tokens of windows are the answers: the text of every run of them is one of the answers that
 /// were given, and after it what ends a turn, which is the same in most of them. `cut` tells that windows cut some
-/// conversations: a run may then be the beginning of an answer. A run at a sequence's beginning is not judged: its first token
-/// is not predicted.
+/// conversations: a run may then be the beginning of an answer. At a sequence's beginning it may be the end of one, because a
+/// first token is not predicted.
 ///
 /// Answers are compared as the tokenizer restores them, without white space at their ends, which a chat template may take
 /// away. Where a token is partly the prompt's, the text may begin within the run's first token.
@@ -38,11 +38,12 @@ pub fn answers<'a>(
         for run in targets.chunk_by(|a, b| is_counted(*a) == is_counted(*b)) {
             let first = at == 0 || targets[at - 1] == LAST;
             at += run.len();
-            if is_counted(run[0]) && !first {
+            if is_counted(run[0]) {
                 let (text, own) = (tokenizer.decode(run), tokenizer.decode(&run[..1]));
                 let starts = own.char_indices().map(|(i, _)| i).collect::<Vec<_>>();
                 let texts = starts.into_iter().filter_map(|i| text.get(i..));
-                runs.push(texts.map(|text| text.trim_start().to_owned()).collect::<Vec<_>>());
+                let texts = texts.map(|text| text.trim_start().to_owned()).collect::<Vec<_>>();
+                runs.push((texts, first));
             }
         }
     }
@@ -54,29 +55,28 @@ pub fn answers<'a>(
         ends.filter(known).map(|end| text[end..].trim().to_owned()).collect()
     };
     let possible: Vec<BTreeSet<String>> =
-        runs.iter().map(|texts| texts.iter().flat_map(rests).collect()).collect();
+        runs.iter().map(|(texts, _)| texts.iter().flat_map(rests).collect()).collect();
     let mut endings: HashMap<&String, usize> = HashMap::new();
     possible.iter().flatten().for_each(|rest| *endings.entry(rest).or_default() += 1);
     // A template may end the last turn in another way than those before it.
     let mut endings: Vec<(usize, &String)> =
         endings.into_iter().map(|(rest, n)| (n, rest)).collect();
     endings.sort_unstable_by(|a, b| b.cmp(a));
-    let usual: Vec<&String> = endings
-        .iter()
-        .take(2)
-        .filter(|(n, _)| 10 * n > runs.len())
-        .map(|(_, rest)| *rest)
-        .collect();
+    let usual: Vec<&String> =
+        endings.iter().take(2).filter(|(n, _)| 4 * n > runs.len()).map(|(_, rest)| *rest).collect();
     let begins = |text: &String| said.iter().any(|answer| answer.starts_with(text.trim_end()));
-    let is_right = |(texts, rests): (&Vec<String>, &BTreeSet<String>)| {
-        usual.iter().any(|ending| rests.contains(*ending)) || cut && texts.iter().any(begins)
+    // Of an answer that nothing stands before, the first token is not predicted.
+    let ends = |text: &String| {
+        let own = usual.iter().filter_map(|ending| text.trim_end().strip_suffix(&ending[..]));
+        own.map(str::trim_end).any(|own| said.iter().any(|answer| answer.ends_with(own)))
     };
-    let wrong: Vec<&String> = runs
-        .iter()
-        .zip(&possible)
-        .filter(|(texts, rests)| !is_right((texts, rests)))
-        .map(|(texts, _)| &texts[0])
-        .collect();
+    let is_right = |(texts, first): &(Vec<String>, bool), rests: &BTreeSet<String>| {
+        usual.iter().any(|ending| rests.contains(*ending))
+            || cut && texts.iter().any(begins)
+            || *first && ends(&texts[0])
+    };
+    let judged = runs.iter().zip(&possible).filter(|(run, rests)| !is_right(run, rests));
+    let wrong: Vec<&String> = judged.map(|((texts, _), _)| &texts[0]).collect();
     let shown =
         |text: &str| crate::printable::printable(&text.chars().take(40).collect::<String>());
     let of = runs.len();

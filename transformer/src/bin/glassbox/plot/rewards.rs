@@ -49,8 +49,9 @@ pub(super) fn draw(svg: &mut String, all: &[(u64, Preferred)], steps: f64) {
     if let Some((_, last)) = all.last() {
         let divergence = last.divergence.map(|nats| format!(", divergence {nats:.3} nats a token"));
         let divergence = divergence.unwrap_or_default();
-        let share =
-            format!("margin {:.3}, accuracy {:.3}{divergence}", last.margin(), last.accuracy);
+        let margin = Some(last.margin()).filter(|margin| margin.is_finite());
+        let margin = margin.map(|margin| format!("margin {margin:.3}, ")).unwrap_or_default();
+        let share = format!("{margin}accuracy {:.3}{divergence}", last.accuracy);
         text(svg, RIGHT, PANEL_TOP - 10.0, "ink", "end", &share);
     }
 }

@@ -247,7 +247,10 @@ mod tests {
     fn the_example_s_question_comes_before_its_answer() {
         let answer = vec![false, false, true, true, false, true];
         let example = Marked { tokens: vec![9, 8, 7, 6, 5, 4], answer, dropped: 0 };
-        let data = Data::read_conversations(&[], |_| ()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("one.jsonl");
+        std::fs::write(&path, "{\"prompt\": \"a\", \"completion\": \"b\"}\n").unwrap();
+        let data = Data::read_conversations(&[path.display().to_string()], |_| ()).unwrap();
         let answers = Answers { template: None, example: vec![example], data };
         assert_eq!(answers.question(), (&[9, 8][..], Some(6)));
     }
