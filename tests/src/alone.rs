@@ -19,7 +19,8 @@ pub struct Alone<P, const N: usize> {
     pub smooth: [bool; N],
 }
 
-const NAMES: [&str; 6] = ["x0", "x1", "x2", "x3", "x4", "x5"];
+const NAMES: [&str; 12] =
+    ["x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11"];
 
 impl<P: Primitive<N> + Clone, const N: usize> Subject for Alone<P, N> {
     fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {

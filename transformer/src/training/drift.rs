@@ -1,6 +1,6 @@
 //! How far a model moved from its reference: the divergence of their predictions.
 
-use crate::model::recorded_step::{ModelError, RecordedStep, is_counted};
+use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep, is_counted};
 use crate::text::corpus::{Corpus, Window};
 use linalg::{Matrix, Real, View, product_into, transposed};
 use probability::softmax::log_softmax;
@@ -68,7 +68,7 @@ impl Drift {
             targets.extend(&window.targets);
         }
         tokens.resize(model.batch(), 0);
-        targets.resize(model.batch(), crate::IGNORED);
+        targets.resize(model.batch(), IGNORED);
         let last = model.last(&tokens, &targets)?;
         let (width, words) = (model.config().width, model.config().vocabulary);
         let table = model.tape().value(model.marks().table);
