@@ -163,5 +163,8 @@ fn what_cannot_be_preferred_is_refused() {
     place.fine(&["check", "run"]);
     fs::rename(place.path("elsewhere"), place.path("hidden")).unwrap();
     place.train(&["--steps", "1", "--context", "64", "--out", "elsewhere", "--seed", "4"]);
-    says(&place.refused(&["evaluate", "run"]), &["holds other weights", "if it lies elsewhere now"]);
+    says(
+        &place.refused(&["evaluate", "run"]),
+        &["holds other weights", "if it lies elsewhere now"],
+    );
 }

@@ -15,7 +15,8 @@ use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::prefix_code::{huffman, mean_length};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
 use infotheory::{
-    InfoError, cross_entropy, distribution, divergence, entropy, gaussian, joint, preference, shannon,
+    InfoError, cross_entropy, distribution, divergence, entropy, gaussian, joint, preference,
+    shannon,
 };
 use linalg::{Matrix, Real, matrix, vector};
 use num_traits::{One, Zero};
@@ -60,7 +61,12 @@ fn nats_of_columns<T: Real>(z: &[T]) -> Vec<T> {
 fn gradient_in_place<T: Real>(z: &[T]) -> (Matrix<T>, Vec<T>) {
     let (mut logits, targets) = columns(z);
     let mut nats = vec![T::zero(); 2];
-    cross_entropy::gradient_in_place(logits.as_view_mut(), targets.as_view(), |_| T::one(), &mut nats);
+    cross_entropy::gradient_in_place(
+        logits.as_view_mut(),
+        targets.as_view(),
+        |_| T::one(),
+        &mut nats,
+    );
     (logits, nats)
 }
 
