@@ -20,7 +20,7 @@ impl Drift {
     const TOKENS: usize = 128;
     const NUMBERS: usize = 1 << 22;
 
-    /// Takes the model of now as the reference.
+    /// Takes the present weights as the reference.
     pub(super) fn of<T: Real>(
         model: &mut RecordedStep<T>,
         corpus: &Corpus,

@@ -27,7 +27,7 @@ pub(crate) struct Examined {
     /// The learned parameters of the reference of preferences, if the run learns from them.
     pub(crate) reference: Option<Vec<f32>>,
     pub(crate) corpus: Corpus,
-    /// What was read of conversations, with the tokenizer, if answers are learned.
+    /// The conversations as they were read, with the tokenizer, if answers are learned.
     pub(crate) answers: Option<(Answers, Tokenizer)>,
     /// The checksum of the text.
     pub(crate) sha256: String,

@@ -161,14 +161,14 @@ impl Train {
         let mut source =
             Source::load(&config, known, Some(&run)).map_err(|e| format!("{e}{}", moved()))?;
         let mut trainer = start::trainer(&config, start, &source)?;
-        let before = match &self.resume {
-            Some(directory) => Some(start::state_of(directory, &trainer, &source)?),
+        let done = match &self.resume {
+            Some(directory) => start::state_of(directory, &trainer, &source)?,
             None => {
                 run::vacant(settings.out.as_deref(), self.overwrite)?;
-                None
+                0
             }
         };
-        if !start::refer(&mut trainer, &mut source, before.unwrap_or(0), began)? {
+        if !start::refer(&mut trainer, &mut source, done, began)? {
             return Ok(ExitCode::from(INTERRUPTED));
         }
         let loaded = match &self.resume {
