@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use tests::{draw, models, outside_data};
 use transformer::disk::files;
 use transformer::inspect::explain::{Descent, Explanation, Quantity, Subject};
-use transformer::{Architecture, Biases, Form, IGNORED, RecordedStep};
+use transformer::{
+    Adaptation, Adapter, Architecture, Biases, Form, FrozenWeights, IGNORED, RecordedStep, Target,
+};
 
 /// A step of AdamW with a memory, clipping and decay.
 fn adam<T: Real>(parameters: usize) -> Descent<T> {
@@ -211,6 +213,57 @@ fn the_remainder_of_the_ledger_is_of_third_order() {
         // The measured loss is the model's own.
         assert!((ledger.before - step.loss()).abs() <= 1e-12);
     }
+}
+
+/// The spectrum of an adapter is that of what merging adds to its matrix; the ledger's parts add up, and frozen weights have none.
+#[test]
+fn adapters_change_what_their_spectrum_says() {
+    let base = models::config();
+    let targets = vec![Target::Query, Target::Value, Target::Expanded];
+    let adapter = Adapter { rank: 2, alpha: 3.0, rank_stabilized: false, dropout: 0.0, targets };
+    let mut config = base.clone();
+    config.adaptation = Adaptation { adapter: Some(adapter), ..Adaptation::default() };
+    let weights: Vec<f32> = models::parameters(4, &base.parameter_list().unwrap())
+        .into_iter()
+        .map(|x| x as f32)
+        .collect();
+    let list = base.parameter_list().unwrap();
+    let frozen = FrozenWeights::of(&list, &weights, |name| config.adaptation.freezes(name));
+    config.adaptation.frozen = Some(frozen);
+    let step = Explanation::of(subject::<f64>(&config, Descent::plain(0.1), 3)).unwrap();
+
+    let added = |adapters: &[f64]| {
+        let mut sum = vec![0.0; weights.len()];
+        config.merge(&mut sum, adapters);
+        sum
+    };
+    let parameters = step.model().tape().parameters().to_vec();
+    let (before, after) = (added(&parameters), added(step.updated()));
+    let (changes, places) = (step.adapter_changes(), config.adapters().unwrap());
+    assert_eq!(changes.len(), places.len());
+    assert!(!changes.is_empty());
+    for (change, place) in changes.iter().zip(places) {
+        let norm = |all: &[f64]| {
+            let (rows, own) = (place.whole.shape.rows, &all[place.whole.range.clone()]);
+            let columns = own.chunks(rows).flat_map(|column| &column[place.rows.clone()]);
+            columns.map(|x| x * x).sum::<f64>().sqrt()
+        };
+        let wide: Vec<f64> = weights.iter().map(|&x| f64::from(x)).collect();
+        assert!((change.matrix - norm(&wide)).abs() < 1e-12 * change.matrix);
+        for (spectrum, all) in [(&change.before, &before), (&change.after, &after)] {
+            let own = spectrum.values.iter().map(|x| x * x).sum::<f64>().sqrt();
+            assert!((own - norm(all)).abs() < 1e-12 * own, "{}: {own} {}", change.name, norm(all));
+            assert!((spectrum.ratio - own / change.matrix).abs() < 1e-12 * spectrum.ratio);
+            assert_eq!(spectrum.values.len(), 2);
+            assert!(spectrum.effective_rank > 1.0 && spectrum.effective_rank <= 2.0);
+        }
+        assert_ne!(change.before, change.after);
+    }
+    let ledger = step.ledger().unwrap();
+    assert_eq!(ledger.frozen, weights.len());
+    assert!(ledger.groups.iter().all(|group| group.name.ends_with(", adapters")));
+    let parts: f64 = ledger.groups.iter().map(|group| group.first).sum();
+    assert!((parts - ledger.first).abs() < 1e-12 * ledger.first.abs());
 }
 
 #[test]

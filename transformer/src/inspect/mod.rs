@@ -3,6 +3,7 @@
 //! None of them adds a line to the step, and none needs the model's code.
 
 pub mod ablate;
+pub(crate) mod adapters;
 pub mod check;
 pub mod compare;
 pub mod curvature;

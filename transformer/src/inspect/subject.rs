@@ -59,6 +59,15 @@ pub trait Subject: Sync {
         None
     }
 
+    /// Returns the same step with this factor of its adapters' products ([`crate::Adapter::factor`]); `None` if it has no
+    /// adapters.
+    fn with_adapter_factor(&self, _factor: f64) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
     /// Returns the bytes that [`Subject::record`] or [`Subject::record_in_full`] takes, if known beforehand; 0 if not,
     /// which suits small steps.
     ///
@@ -259,6 +268,14 @@ impl Subject for ModelStep<'_> {
         let config = Architecture { width, hidden, ..self.config.base() };
         let parameters = config.initial_parameters(self.seed).ok()?;
         Some((ModelStep { config, ..self.clone() }, parameters))
+    }
+
+    fn with_adapter_factor(&self, factor: f64) -> Option<Self> {
+        let mut changed = self.clone();
+        let adapter = changed.config.adaptation.adapter.as_mut()?;
+        adapter.alpha = 1.0;
+        adapter.alpha = factor / adapter.factor();
+        Some(changed)
     }
 
     fn bytes<T: Real>(&self, in_full: bool) -> Result<u128, ModelError> {

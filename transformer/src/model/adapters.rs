@@ -24,6 +24,8 @@ pub struct AdapterMarks {
     pub a: Var,
     /// B (as many as `rows` × r).
     pub b: Var,
+    /// The factor s.
+    pub factor: f64,
 }
 
 /// The place of an adapter in the parameters of a recording that learns nothing else.
@@ -118,7 +120,8 @@ impl Context<'_> {
         weights: &mut WeightMarks,
     ) -> Result<Low<'a>, RecordError> {
         let adapter = self.config.adaptation.adapter.as_ref();
-        let (rank, dropout) = adapter.map_or((0, 0.0), |own| (own.rank, own.dropout));
+        let (rank, factor, dropout) =
+            adapter.map_or((0, 0.0, 0.0), |own| (own.rank, own.factor(), own.dropout));
         // An adapter of a whole map is named like the map.
         let whole = rows.count == r.shape(matrix).rows;
         let name = if whole { map.name } else { target.key() };
@@ -136,7 +139,7 @@ impl Context<'_> {
             Ok(Low { rows, a, b, x, name })
         })?;
         let rows = rows.start..rows.start + rows.count;
-        weights.adapters.push(AdapterMarks { target, matrix, rows, a: low.a, b: low.b });
+        weights.adapters.push(AdapterMarks { target, matrix, rows, a: low.a, b: low.b, factor });
         Ok(low)
     }
 

@@ -200,6 +200,7 @@ impl<'a> Wanted<'a> {
             logits: predictions.map(|p| p.logits),
             last: Some(marks.last),
             pairs,
+            adapters: marks.weights.adapters.clone(),
         };
         let (config, length) = (self.config.clone(), self.length);
         let recording = Recording { tape, loss, handles };

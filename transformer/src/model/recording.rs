@@ -1,5 +1,6 @@
 //! A recorded step: a tape, its loss, and the values that readers need.
 
+use crate::model::adapters::AdapterMarks;
 use calculus::{Tape, Var};
 use linalg::Real;
 
@@ -34,6 +35,8 @@ pub struct Handles {
     pub last: Option<Var>,
     /// The parts of the loss of preferences, if that is the loss.
     pub pairs: Option<PairHandles>,
+    /// The adapters beside frozen matrices.
+    pub adapters: Vec<AdapterMarks>,
 }
 
 /// The operands of the loss of preferences ([`infotheory::preference::PreferenceLoss`]), 1 × tokens each.

@@ -218,6 +218,37 @@ impl Marked {
     }
 }
 
+/// Returns the tokens that a template writes before an answer: the beginning of the assistant's turn. Empty if it writes
+/// nothing, or fewer than three characters, which stand in other places too.
+///
+/// ```
+/// use transformer::text::{chat::ChatTemplate, conversation::answer_start, tokenizer::Tokenizer};
+/// let template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}\
+///     {% if add_generation_prompt %}<assistant>{% endif %}";
+/// let template = ChatTemplate::new(template, &[])?;
+/// let tokens = answer_start(&Tokenizer::bytes(), &template)?;
+/// assert_eq!(Tokenizer::bytes().decode(&tokens), "<assistant>");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// A template that fails, or a text that the tokenizer cannot encode.
+pub fn answer_start(
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+) -> Result<Vec<u32>, ConversationError> {
+    const FEWEST: usize = 3;
+    let asked = [Message::new("user", "?")];
+    let (begun, ended) = (template.render(&asked)?, template.render_ended(&asked)?);
+    let own = begun.strip_prefix(&ended[..]).unwrap_or_default();
+    if own.trim().chars().count() < FEWEST {
+        return Ok(vec![]);
+    }
+    let tokens = tokenizer.encode(&begun)?;
+    let before = common(&tokens, &tokenizer.encode(&ended)?);
+    Ok(tokens[before..].to_vec())
+}
+
 pub(super) fn form(reason: String) -> ConversationError {
     ConversationError::Form { reason }
 }

@@ -116,6 +116,8 @@ fn adapters_are_trained_resumed_read_and_merged() {
     );
     let diagnosed = place.run(&["diagnose", "lora", "--steps", "5"]);
     says(&String::from_utf8_lossy(&diagnosed.stdout), &["5 watched"]);
+    let explained = place.fine(&["explain", "lora", "--out", "lora.html", "--threads", "1"]);
+    says(&explained, &["frozen ", "adapter     block.0.attention", "effective rank", "of 2"]);
 
     // Adapters beside adapters, and a merge into their own model, would lose what they need.
     says(&place.refused(&on(&["--from", "lora", "--lora", "2"])), &["merge them first"]);
@@ -215,4 +217,45 @@ fn what_cannot_go_on_is_refused_and_nothing_is_written() {
         says(&place.refused(&arguments), parts);
         assert!(place.files() == before, "{arguments:?} wrote something");
     }
+}
+
+/// What a fine-tuning lost of the text of before is measured, on text that the first model writes or that is given.
+#[test]
+fn what_is_forgotten_is_diagnosed() {
+    let place = Place::new();
+    let text = |word: &str| format!("{word} ").repeat(2000);
+    fs::write(place.path("old.txt"), text("abcdefgh")).unwrap();
+    fs::write(place.path("new.txt"), text("hgfedcba")).unwrap();
+    let model = ["--layers", "1", "--width", "32", "--heads", "2", "--context", "32"];
+    let usual = ["--batch", "4", "--learning-rate", "1e-2", "--warmup", "0", "--threads", "1"];
+    let old = ["train", "--data", "old.txt", "--steps", "60", "--out", "base"];
+    place.json(&[&old[..], &model, &usual].concat());
+    let new = ["train", "--from", "base", "--data", "new.txt", "--steps", "60", "--out", "new"];
+    place.json(&[&new[..], &usual].concat());
+    for before in [&[][..], &["--before", "old.txt"]] {
+        let found = place.run(&[&["diagnose", "new", "--steps", "5"][..], before].concat());
+        let (out, told) = (String::from_utf8_lossy(&found.stdout).into_owned(), stderr(&found));
+        assert_eq!(found.status.code(), Some(1), "{out}{told}");
+        says(&out, &["forgetting", "rose from", "that the model knew are lost", "--lora"]);
+        let whose =
+            if before.is_empty() { "that the model of the start writes" } else { "that is given" };
+        says(&told, &["forgetting is measured on text ", whose]);
+    }
+    // More of the same is not forgotten.
+    let same = ["train", "--from", "base", "--data", "old.txt", "--steps", "20", "--out", "same"];
+    place.json(&[&same[..], &usual].concat());
+    let found = place.run(&["diagnose", "same", "--steps", "5"]);
+    assert!(!String::from_utf8_lossy(&found.stdout).contains("forgetting"));
+
+    says(
+        &place.refused(&["diagnose", "base", "--before", "old.txt"]),
+        &["began with no model (--from)"],
+    );
+    says(
+        &place.refused(&["diagnose", "--before", "old.txt"]),
+        &["name a run that began with a model"],
+    );
+    fs::rename(place.path("base"), place.path("elsewhere")).unwrap();
+    let found = place.run(&["diagnose", "same", "--steps", "5"]);
+    says(&stderr(&found), &["what was forgotten is not measured", "base"]);
 }

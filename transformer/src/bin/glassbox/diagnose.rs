@@ -1,5 +1,7 @@
 //! `glassbox diagnose`.
 
+mod before;
+
 use crate::diagnosis::{ahead, described, healthy, object, stored};
 use crate::examined::Examined;
 use crate::progress::Stages;
@@ -37,6 +39,9 @@ pub(crate) struct Diagnose {
     /// File for the picture of what grew [default: RUN/growth.svg for a run, else none]
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Text that the model knew before this fine-tuning, to see what it forgot [default: text that the model of --from writes]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    before: Vec<String>,
     #[command(flatten)]
     settings: Settings,
     /// Print the diagnosis as one JSON object
@@ -74,6 +79,9 @@ impl Diagnose {
             );
         }
         let steps = self.settings.steps.unwrap_or(WATCHED);
+        if !self.before.is_empty() && !self.model.as_deref().is_some_and(run::is_run) {
+            return Err("--before is text that the model of a run's --from knew: name a run that began with a model".into());
+        }
         if steps == 0 || steps > MOST_STEPS {
             return Err(format!("steps is {steps}; it must be 1 to {MOST_STEPS}").into());
         }
@@ -108,7 +116,8 @@ impl Diagnose {
                 trained.steps, trained.min_learning_rate
             ));
         }
-        let Examined { mut config, model, corpus, name, run, parameters, .. } = examined;
+        let Examined { mut config, model, corpus, name, run, parameters, answer_start, .. } =
+            examined;
         let precision = match self.precision {
             Stored::F32 => Precision::F32,
             Stored::Bf16 => Precision::Bf16,
@@ -144,9 +153,15 @@ impl Diagnose {
             let scores = run.as_deref().map_or(vec![], |run| {
                 read_metrics(run).map_or(vec![], |(metrics, _)| recorded_scores(&metrics))
             });
+            let before = match &run {
+                Some(_) => before::find(&config, &step, &self.before, self.settings.field())?,
+                None => None,
+            };
             Background {
                 planned,
                 finished,
+                before,
+                answer_start,
                 validation,
                 scores,
                 entropy: entropy.map(|e| e.0),

@@ -1,7 +1,8 @@
 //! The subject of `check` and `diagnose`: a run, a model directory, or sizes that were never trained.
 
 use crate::settings::Settings;
-use crate::source::{self, Source, answers::Answers};
+use crate::source::answers::{Answers, start_of_answers};
+use crate::source::{self, Source};
 use crate::{Result, count, generate, remark, run};
 use probability::random::Random;
 use probability::sample::Sampler;
@@ -27,6 +28,8 @@ pub(crate) struct Examined {
     /// The learned parameters of the reference of preferences, if the run learns from them.
     pub(crate) reference: Option<Vec<f32>>,
     pub(crate) corpus: Corpus,
+    /// The tokens that begin an answer, if the run learns text in which a chat template may have written them.
+    pub(crate) answer_start: Vec<u32>,
     /// The conversations as they were read, with the tokenizer, if answers are learned.
     pub(crate) answers: Option<(Answers, Tokenizer)>,
     /// The checksum of the text.
@@ -62,6 +65,7 @@ impl Examined {
         let layers = count(model.layers, "layer");
         let name = format!("{layers}, width {}, on {}", model.width, source.name);
         let Source { corpus, sha256, answers, tokenizer, .. } = source;
+        let answer_start = start_of_answers(&config, &tokenizer, None);
         let answers = answers.map(|answers| (answers, tokenizer));
         let (own, parameters, reference, run) = (None, None, None, None);
         Ok(Examined {
@@ -70,6 +74,7 @@ impl Examined {
             model,
             parameters,
             reference,
+            answer_start,
             corpus,
             answers,
             sha256,
@@ -116,6 +121,7 @@ impl Examined {
             Some(_) => source.refer(&config, preferred_steps(path, &model, watched)?)?,
         };
         let Source { corpus, sha256, answers, tokenizer, .. } = source;
+        let answer_start = start_of_answers(&config, &tokenizer, Some(path));
         let answers = answers.map(|answers| (answers, tokenizer));
         let name = path.display().to_string();
         let (run, own) = (Some(path.to_owned()), Some(trained));
@@ -125,6 +131,7 @@ impl Examined {
             model,
             parameters,
             reference,
+            answer_start,
             corpus,
             answers,
             sha256,
@@ -185,6 +192,7 @@ impl Examined {
             model,
             parameters: Some(parameters),
             reference: None,
+            answer_start: vec![],
             answers: None,
             corpus,
             sha256,
@@ -209,7 +217,12 @@ fn preferred_steps(run: &Path, model: &Architecture, watched: Option<u64>) -> Re
 
 /// Generates text at temperature 1, on which the model's loss is its own entropy. Returns `None` if the logits are not
 /// finite.
-fn own_text(model: &Architecture, parameters: &[f32], count: usize, seed: u64) -> Option<Vec<u32>> {
+pub(crate) fn own_text(
+    model: &Architecture,
+    parameters: &[f32],
+    count: usize,
+    seed: u64,
+) -> Option<Vec<u32>> {
     let mut decoder = Decoder::<f32>::record(model).ok()?;
     decoder.parameters_mut().copy_from_slice(parameters);
     let (random, sampler) = (Random::new(seed, 0, 1), Sampler::default());

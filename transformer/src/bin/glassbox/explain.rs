@@ -2,6 +2,7 @@
 
 mod embedded;
 
+use crate::plot::thousands;
 use crate::settings::{Settings, choices};
 use crate::source::Source;
 use crate::{Result, count, generate, on_threads, progress, reason, remark, run, terminal};
@@ -161,7 +162,8 @@ impl Explain {
                 "page": out, "bytes": page.html.len(), "left_out": page.left_out,
                 "loss": step.loss(), "gradient_norm": step.gradient_norm(),
                 "predicted_first": ledger.first, "predicted_second": ledger.second,
-                "measured": ledger.measured(),
+                "measured": ledger.measured(), "frozen": ledger.frozen,
+                "adapters": step.adapter_changes(),
             });
             return terminal::print_json(object);
         }
@@ -446,6 +448,9 @@ fn shown(path: &Path) -> String {
     name.unwrap_or_else(|| path.display().to_string())
 }
 
+/// The adapters of which the summary speaks.
+const SHOWN: usize = 8;
+
 /// Summarises the step in a few lines.
 fn summary(step: &Explanation<f32>, ledger: &Ledger) -> String {
     let about = step.information();
@@ -469,5 +474,23 @@ fn summary(step: &Explanation<f32>, ledger: &Ledger) -> String {
     let second = ledger.second.map_or(String::new(), |s| format!(" {} (½·ΔθᵀHΔθ)", change(s)));
     lines.push(format!("predicted   {} (g·Δθ){second}", change(ledger.first)));
     lines.push(format!("measured    {} nats per token, on this text", change(ledger.measured())));
+    if ledger.frozen > 0 {
+        let frozen = thousands(ledger.frozen as f64);
+        lines.push(format!("frozen      {frozen} weights: no gradient, and no step changes them"));
+    }
+    let adapters = step.adapter_changes();
+    for own in adapters.iter().take(SHOWN) {
+        let most = own.after.values.first().copied().unwrap_or_default();
+        lines.push(format!(
+            "adapter     {}: ‖s·B·A‖/‖W‖ {:.2e} → {:.2e}, largest singular value {most:.2e}, effective rank {:.1} of {}",
+            own.name, own.before.ratio, own.after.ratio, own.after.effective_rank, own.rank
+        ));
+    }
+    if adapters.len() > SHOWN {
+        lines.push(format!(
+            "            and {} others, on the page and in --json",
+            adapters.len() - SHOWN
+        ));
+    }
     lines.join("\n") + "\n"
 }

@@ -20,7 +20,9 @@ use transformer::disk::{files, read_in_training};
 use transformer::memory;
 use transformer::text::stories;
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{Corpus, Form, RecordedStep, TokenizerChoice, Tokens, TrainingConfig};
+use transformer::{
+    Architecture, Corpus, Form, RecordedStep, TokenizerChoice, Tokens, TrainingConfig,
+};
 
 /// The share of a text that is not trained on, as in nanoGPT.
 const HELD_BACK: f64 = 0.1;
@@ -244,6 +246,26 @@ impl Source {
     }
 }
 
+/// Reads the model that a run began with, and its weights.
+///
+/// # Errors
+/// A model that cannot be read, or is not the one that the run began with.
+pub(crate) fn began_with(
+    config: &TrainingConfig,
+    directory: &Path,
+) -> Result<(Architecture, Vec<f32>)> {
+    let (model, weights) = files::read_with_faults::<f32>(directory)?;
+    let found = files::sha256(&weights);
+    match config.from_sha256.as_ref().filter(|saved| **saved != found) {
+        Some(saved) => Err(format!(
+            "{} holds other weights (SHA-256 {found}) than the run began with ({saved})",
+            directory.display()
+        )
+        .into()),
+        None => Ok((model, weights)),
+    }
+}
+
 /// Reads the model that is the reference of a run's preferences, and its learned parameters; `None` for a run without.
 ///
 /// # Errors
@@ -251,20 +273,12 @@ impl Source {
 pub(crate) fn reference(config: &TrainingConfig) -> Result<Option<(RecordedStep<f32>, Vec<f32>)>> {
     let (Some(from), Some(_)) = (&config.from, config.preferences) else { return Ok(None) };
     let directory = Path::new(from);
-    let again = |why: String| {
+    began_with(config, directory).map_err(|why| {
         format!(
             "{why}; it is the reference of the run's preferences: if it lies elsewhere now, say so once with train --resume RUN \
              --from MODEL"
         )
-    };
-    let found = files::read_with_faults::<f32>(directory).map_err(|e| again(e.to_string()))?;
-    let found = files::sha256(&found.1);
-    if let Some(saved) = config.from_sha256.as_ref().filter(|saved| **saved != found) {
-        let why = format!(
-            "{from} holds other weights (SHA-256 {found}) than the run began with ({saved})"
-        );
-        return Err(again(why).into());
-    }
+    })?;
     let (model, parameters) = read_in_training(directory, config)?;
     let (sequences, length) = (config.sequences_at_once(), config.context);
     let mut step =

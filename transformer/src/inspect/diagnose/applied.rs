@@ -6,6 +6,7 @@ use super::evidence;
 use super::signs::{Gain, gains, inputs, tables};
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
+use crate::model::recording::Recording;
 use crate::training::recipe::Recipe;
 use calculus::schedule::Schedule;
 use probability::random::Random;
@@ -66,9 +67,34 @@ pub(crate) fn apply(
         Cure::Forget => state.memory.clear(),
         Cure::Hold(rate) => recipe.schedule = Schedule::Constant { rate: *rate },
         Cure::Redraw(names) => redraw(subject, names, state)?,
+        Cure::Adapters(_) => return begin_adapters(subject, state),
         Cure::Stop | Cure::Larger | Cure::Code(_) => return Ok(false),
     }
     Ok(true)
+}
+
+/// Returns the step in place of which a fix takes another, if it does: with another factor of its adapters.
+pub(crate) fn changed<S: Subject>(subject: &S, cure: &Cure) -> Option<S> {
+    match cure {
+        Cure::Adapters(factor) => subject.with_adapter_factor(*factor),
+        _ => None,
+    }
+}
+
+/// Draws A of every adapter anew, uniform within ±1/√n for n inputs, and sets B to 0; returns false if there is none.
+fn begin_adapters(subject: &impl Subject, state: &mut State) -> Result<bool, ModelError> {
+    let Recording { tape, handles, .. } = subject.record::<f32>()?;
+    state.memory.clear();
+    for (i, own) in handles.adapters.iter().enumerate() {
+        let of = |var| tape.parameter_vars().find(|(own, _)| *own == var).map(|(_, p)| p);
+        let (Some(a), Some(b)) = (of(own.a), of(own.b)) else { continue };
+        let (random, bound) = (Random::new(1, i as u32, 0), 1.0 / (a.shape.columns as f64).sqrt());
+        for (k, x) in state.parameters[a.range].iter_mut().enumerate() {
+            *x = (bound * (2.0 * random.uniform(k as u64) - 1.0)) as f32;
+        }
+        state.parameters[b.range].fill(0.0);
+    }
+    Ok(!handles.adapters.is_empty())
 }
 
 /// Redraws tensors, with a deviation that halves a vector's size.

@@ -2,7 +2,7 @@
 
 use super::evidence::BATCHES;
 use super::picture::Growth;
-use crate::inspect::subject::ModelStep;
+use crate::inspect::subject::{ModelStep, Subject};
 use crate::model::recorded_step::IGNORED;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Given;
@@ -41,6 +41,76 @@ pub struct Background {
     pub finished: bool,
     /// Whether it began with the weights of another model, which its seed does not give.
     pub from_model: bool,
+    /// Text that the model knew before this training, if some is known.
+    pub before: Option<Before>,
+    /// The tokens with which a chat template begins an answer, if the run learns text that is not marked; empty if there is
+    /// no template.
+    pub answer_start: Vec<u32>,
+}
+
+/// Text that a model knew before it was fine-tuned, with its nats per token then.
+#[derive(Clone, Debug)]
+pub struct Before {
+    batches: Vec<Vec<Given>>,
+    nats: Vec<f64>,
+    words: usize,
+}
+
+impl Before {
+    /// Measures the nats of windows of text. `parameters` are those of the step with which the fine-tuning began.
+    ///
+    /// # Errors
+    /// If the step cannot be recorded.
+    ///
+    /// # Panics
+    /// If their number is not that of the step's parameters.
+    pub fn of(
+        step: &ModelStep<'_>,
+        parameters: &[f32],
+        windows: &[Window],
+    ) -> Result<Self, ModelError> {
+        let (batches, words) = (batches(step, windows), step.config.vocabulary);
+        let mut before = Before { batches, nats: vec![], words };
+        before.nats = before.nats_under(step, parameters)?;
+        Ok(before)
+    }
+
+    /// Returns the nats per token of every batch before this training.
+    pub(crate) fn nats(&self) -> &[f64] {
+        &self.nats
+    }
+
+    /// Returns ln V: the nats per token of a model that knows nothing.
+    pub(crate) fn uniform(&self) -> f64 {
+        (self.words as f64).ln()
+    }
+
+    /// Returns the nats per token of every batch under these parameters, whatever the step's loss is.
+    pub(crate) fn nats_under(
+        &self,
+        subject: &impl Subject,
+        parameters: &[f32],
+    ) -> Result<Vec<f64>, ModelError> {
+        let mut step = subject.record::<f32>()?;
+        step.set_parameters(parameters);
+        let nats = |batch: &Vec<Given>| {
+            step.give(batch);
+            let loss = f64::from(step.forward());
+            // The loss of preferences is a mean over pairs, of which there is none here.
+            let (Some(pairs), Some(targets)) =
+                (step.handles.pairs, step.given(step.handles.targets, batch))
+            else {
+                return loss;
+            };
+            let of_tokens = step.tape.elements(pairs.nats).iter().zip(targets);
+            let counted: Vec<f64> = of_tokens
+                .filter(|(_, target)| **target >= 0.0)
+                .map(|(nats, _)| f64::from(*nats))
+                .collect();
+            counted.iter().sum::<f64>() / counted.len() as f64
+        };
+        Ok(self.batches.iter().map(nats).collect())
+    }
 }
 
 impl Background {

@@ -6,6 +6,7 @@ use super::background::Background;
 use super::course::{State, Taken};
 use super::health::{NextUpdate, silent};
 use super::signs::{Signs, rms, unit_sources};
+use crate::inspect::adapters::AdapterSize;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Given;
@@ -126,6 +127,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) dead: Vec<(String, f64, Vec<String>)>,
     /// Tensors of which no bit changed: name, root mean square of gradient and of weights.
     pub(crate) still: Vec<(String, f64, f64)>,
+    /// The sizes of all adapters at the last state.
+    pub(crate) adapters: Vec<AdapterSize>,
     /// The largest root mean square of a tensor's gradient.
     pub(crate) largest_gradient: f64,
     /// The next update, if a tensor did not change.
@@ -209,6 +212,9 @@ impl<'a> Evidence<'a> {
         let work = end.parameters.len() as f64 * tokens as f64 * (steps * recipe.accumulate) as f64;
         let still: Vec<_> =
             stays.map(of_tensor).filter(|(_, gradient, _)| *gradient > 0.0).collect();
+        step.set_parameters(&end.parameters);
+        let sizes = step.handles.adapters.iter().map(|own| AdapterSize::of(&step.tape, own));
+        let adapters = sizes.collect();
         let next = match still.is_empty() {
             true => None,
             false => Some(NextUpdate::of(subject, end, recipe)?),
@@ -243,6 +249,7 @@ impl<'a> Evidence<'a> {
             next,
             silent,
             largest_gradient,
+            adapters,
             again: background.initial.is_some() && steps <= AGAIN && work <= AFFORDED,
             probe,
             before,

@@ -92,6 +92,11 @@ impl<'a, S: Subject> Findings<'a, S> {
         })
     }
 
+    /// Returns what is known of the run besides its next steps, if its pace is asked for.
+    pub(crate) fn background(&self) -> Option<&Background> {
+        self.background
+    }
+
     /// Returns the state where replays begin: the earliest of the last healthy states, or else the start.
     pub(crate) fn well(&self) -> &State {
         let front = self.watched.well.front().filter(|s| s.steps > self.start.steps);

@@ -54,7 +54,7 @@ mod verdict;
 mod watch;
 
 pub use crate::training::recipe::Recipe;
-pub use background::Background;
+pub use background::{Background, Before};
 pub use cause::Cause;
 pub use course::{State, Taken};
 pub use cure::{Cure, Trial};

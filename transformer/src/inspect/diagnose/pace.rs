@@ -1,6 +1,6 @@
 //! Fixes for a run that learns little, compared with continuing unchanged.
 
-use super::applied::apply;
+use super::applied::{apply, changed};
 use super::course::State;
 use super::cure::{Cure, Trial};
 use super::evidence::{Change, Evidence, Probe, mean};
@@ -69,8 +69,10 @@ impl<S: Subject> Pace<'_, S> {
                     return Ok(Trial { tried: false, ..trial });
                 }
                 let steps = evidence.watched.max(STEPS);
-                run(self.subject, &recipe, &state, steps, &mut trial)?
-                    .map(|end| evidence.probe.losses(self.subject, &end.parameters))
+                let other = changed(self.subject, cure);
+                let subject = other.as_ref().unwrap_or(self.subject);
+                run(subject, &recipe, &state, steps, &mut trial)?
+                    .map(|end| evidence.probe.losses(subject, &end.parameters))
                     .transpose()?
             }
         };

@@ -1,6 +1,6 @@
 //! Tries fixes by replaying.
 
-use super::applied::{apply, held, peak};
+use super::applied::{apply, changed, held, peak};
 use super::course::State;
 use super::cure::{Cure, Trial};
 use super::evidence::mean;
@@ -63,11 +63,11 @@ impl<S: Subject> Replay<'_, S> {
     }
 
     /// Returns the loss of some parameters on the batches from `first` on, in `f32` and without loss scale.
-    fn losses(&self, parameters: &[f32], first: u64) -> Result<Vec<f64>, ModelError> {
-        let mut step = self.subject.record::<f32>()?;
+    fn losses(subject: &S, parameters: &[f32], first: u64) -> Result<Vec<f64>, ModelError> {
+        let mut step = subject.record::<f32>()?;
         step.set_parameters(parameters);
         let own = (first..first + HELD_OUT).map(|batch| {
-            step.give(&self.subject.batch(batch));
+            step.give(&subject.batch(batch));
             f64::from(step.forward())
         });
         Ok(own.collect())
@@ -103,10 +103,12 @@ impl<S: Subject> Replay<'_, S> {
             recipe.schedule = held(recipe.schedule, state.steps, steps);
             trial.cure = format!("learning rate {:.1e} (× {factor:e})", peak(recipe.schedule));
         }
-        let mut course = Course::from(self.subject, &recipe, &state)?;
+        let other = changed(self.subject, cure);
+        let subject = other.as_ref().unwrap_or(self.subject);
+        let mut course = Course::from(subject, &recipe, &state)?;
         // Batches that no replay sees, before and after it.
         let held_out = course.next_batch() + recipe.accumulate * self.steps.max(LEARNING);
-        let before = self.losses(&state.parameters, held_out)?;
+        let before = Self::losses(subject, &state.parameters, held_out)?;
         let knows = self.knows(mean(&before));
         let mut first = f64::NAN;
         let of = if knows { self.steps } else { self.steps.max(LEARNING) };
@@ -126,7 +128,7 @@ impl<S: Subject> Replay<'_, S> {
         let ran_away = trial.loss > 1.5 * first + 0.5;
         let end = course.state().parameters;
         let gone = (self.is_gone)(&mut course)?;
-        let (gain, doubt) = learnt(&before, &self.losses(&end, held_out)?);
+        let (gain, doubt) = learnt(&before, &Self::losses(subject, &end, held_out)?);
         let (before, after) = (mean(&before), mean(&before) - gain);
         trial.held_out = Some((before, after));
         let learns = if knows {

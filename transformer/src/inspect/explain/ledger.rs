@@ -5,7 +5,7 @@
 //! numbers; the left side is measured. All in `f64`, so that the remainder is not rounding.
 //! Source: Pearlmutter, *Fast Exact Multiplication by the Hessian*, 1994.
 
-use super::{Explanation, MEASURED, Part};
+use super::{Explanation, MEASURED, Node, Part};
 use crate::model::recorded_step::{ModelError, RecordedStep};
 use calculus::{Dual, Parameter};
 use linalg::{Real, Role};
@@ -31,6 +31,8 @@ pub struct Ledger {
     pub groups: Vec<Group>,
     /// The effect of scaling the whole step by 1, ½, ¼, …: (scale, measured change).
     pub scales: Vec<(f64, f64)>,
+    /// The number of frozen weights, which no step changes: their part of everything above is 0.
+    pub frozen: usize,
     /// The contribution of each token's loss to the gradient.
     pub shares: Vec<Share>,
 }
@@ -146,6 +148,7 @@ impl<T: Real> Explanation<T> {
             second: curved.as_ref().map(|h| 0.5 * dot(&change, h)),
             groups,
             scales,
+            frozen: self.model.tape().frozen_vars().map(|(_, p)| p.shape.len()).sum(),
             shares: self.shares(),
         })
     }
@@ -179,9 +182,12 @@ impl<T: Real> Explanation<T> {
             return "norms".to_owned();
         }
         let own = self.nodes.iter().find(|n| n.parameter == Some(parameter.range.start));
+        let adapters = &self.model.marks().weights.adapters;
+        let beside = |node: &Node| adapters.iter().any(|a| [a.a, a.b].contains(&node.var));
+        let adapters = if own.is_some_and(beside) { ", adapters" } else { "" };
         match own.map(|node| (node.block, node.part)) {
-            Some((Some(block), Part::Attention)) => format!("block {block} attention"),
-            Some((Some(block), _)) => format!("block {block} feed-forward"),
+            Some((Some(block), Part::Attention)) => format!("block {block} attention{adapters}"),
+            Some((Some(block), _)) => format!("block {block} feed-forward{adapters}"),
             Some((None, Part::Embedding)) => "embedding".to_owned(),
             _ => "head".to_owned(),
         }

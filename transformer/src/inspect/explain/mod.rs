@@ -30,6 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod adapters;
 mod address;
 mod blob;
 mod change;
@@ -45,6 +46,7 @@ mod summary;
 mod svg;
 mod text;
 
+pub use adapters::{AdapterChange, Spectrum};
 pub use address::{AddressError, Place, Quantity};
 pub use change::{Change, Outcome};
 pub use derived::{Derived, Path};

@@ -6,7 +6,7 @@
 
 use super::picture::Layout;
 use super::svg::{STYLE, escaped};
-use super::{Explanation, Ledger, Outcome, Quantity, Summary, blob, json};
+use super::{Explanation, Ledger, Outcome, Quantity, Spectrum, Summary, blob, json};
 use crate::model::recorded_step::{IGNORED, ModelError};
 use calculus::Source;
 use linalg::View;
@@ -207,6 +207,11 @@ impl Explanation<f32> {
                 "memory": self.remembered.iter().map(|m| m.0.replace('_', " ")).collect::<Vec<_>>(),
             },
             "ledger": ledger_json(&ledger),
+            "adapters": self.adapter_changes().iter().map(|a| json!({
+                "name": a.name, "rank": a.rank, "factor": a.factor, "values": spectrum_json(&a.after),
+                "before": json::number(a.before.ratio), "after": json::number(a.after.ratio),
+                "effective_rank": json::number(a.after.effective_rank),
+            })).collect::<Vec<_>>(),
             "information": self.information_json(),
             "before": outcome_json(&before, &self.token_name(before.next.0)),
             "changes": self.changes()?.iter().map(|c| json!({
@@ -409,6 +414,10 @@ fn summarised(s: &Summary) -> Value {
     })
 }
 
+fn spectrum_json(spectrum: &Spectrum) -> Vec<Value> {
+    spectrum.values.iter().map(|&x| json::number(x)).collect()
+}
+
 fn ledger_json(ledger: &Ledger) -> Value {
     let optional = |x: Option<f64>| x.map(json::number);
     let groups = ledger.groups.iter().map(|g| {
@@ -428,6 +437,7 @@ fn ledger_json(ledger: &Ledger) -> Value {
         "measured": json::number(ledger.measured()),
         "remainder": optional(ledger.remainder()),
         "groups": groups.collect::<Vec<_>>(),
+        "frozen": ledger.frozen,
         "scales": pairs(&ledger.scales),
         "remainders": pairs(&ledger.remainders()),
         "shares": ledger.shares.iter().map(|s| json!({

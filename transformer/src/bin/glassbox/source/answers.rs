@@ -9,7 +9,7 @@ use transformer::disk::data::{Content, Data, DataError, Documents};
 use transformer::disk::files;
 use transformer::inspect::check::{self, Certificate};
 use transformer::text::chat::ChatTemplate;
-use transformer::text::conversation::Marked;
+use transformer::text::conversation::{Marked, answer_start};
 use transformer::text::corpus::Window;
 use transformer::text::packing::{self, Counts};
 use transformer::text::tokenizer::Tokenizer;
@@ -74,6 +74,20 @@ fn directory_of(choice: &TokenizerChoice) -> Option<PathBuf> {
         true => path.to_owned(),
         false => path.parent().map_or_else(PathBuf::new, Path::to_owned),
     })
+}
+
+/// Returns the tokens with which a chat template begins an answer, for a run that learns text whose answers are not marked;
+/// empty if there is none. A template that fails is no matter to text.
+pub(crate) fn start_of_answers(
+    config: &TrainingConfig,
+    tokenizer: &Tokenizer,
+    run: Option<&Path>,
+) -> Vec<u32> {
+    if config.answers || config.preferences.is_some() {
+        return vec![];
+    }
+    let template = template_of(config, run).ok().flatten();
+    template.and_then(|own| answer_start(tokenizer, &own).ok()).unwrap_or_default()
 }
 
 /// Returns the chat template of a run: of its model, else of its tokenizer.

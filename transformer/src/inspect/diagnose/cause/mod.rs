@@ -12,6 +12,7 @@ use serde::Serialize;
 use std::fmt;
 
 mod dynamics;
+mod pairs;
 mod saturation;
 mod slow;
 
@@ -127,10 +128,14 @@ causes! {
     NormAtZero in norm_at_zero: "The derivative of a norm at 0: 0/0, backward only.";
     EntropyAtZero in entropy_at_zero: "The derivative of p·ln p at 0: ln 0, backward only.";
     // The loop's handling of gradients and weights, and what the model sees.
+    EverythingFrozen in everything_frozen: "No weight is learned.";
     NotZeroed in not_zeroed: "Gradients of earlier steps are still included.";
     NotAveraged in not_averaged: "Gradients of a step's batches are summed, not averaged.";
     DecaySign in decay_sign: "Decay that makes weights grow.";
     NoMask in no_mask: "A token that sees its future.";
+    PromptCounted in prompt_counted: "A loss on conversations that counts what the user says.";
+    EqualPairs in equal_pairs: "Preferences whose sides are the same tokens.";
+    SwappedPairs in swapped_pairs: "Preferences for what the model held for the less likely in nearly all pairs.";
     // The limits of a 16-bit format.
     LossScaleTooHigh in loss_scale_too_high: "A loss scale that takes gradients beyond the format's range.";
     RangeEnded in range_ended: "A value beyond a 16-bit format's largest number.";
@@ -142,13 +147,17 @@ causes! {
     DriftingLogits in drifting_logits: "Logits that move together, which the loss cannot see.";
     CutGradient in cut_gradient: "A gradient that does not arrive.";
     // The training dynamics.
+    AdapterFactor in adapter_factor: "Adapters whose factor makes the rate too high.";
     SpikeBatch in spike_batch: "One batch with a gradient far above all others, and no clipping.";
     NoWarmup in no_warmup: "A rate that is too high at the start only.";
     RateTooHigh in rate_too_high: "A learning rate too high for the curvature.";
     // Saturated softmaxes: at the start, or at the end of a run whose rate is within the limit.
     EntropyCollapse in entropy_collapse: "Attention to a single token.";
     GrowingLogits in growing_logits: "Logits that spread until the softmax is saturated.";
+    // Every number is finite, but the loss on other text rises.
+    Forgetting in forgetting: "What the model knew before is lost.";
     // Every number is finite, but the loss does not fall or falls too slowly: the most specific first.
+    IdleAdapter in idle_adapter: "Adapters that change nothing.";
     DeadParameters in dead_parameters:
         "Weights that stay at 0 for lack of a gradient; units that are off for every token.";
     SoftmaxCollapse in softmax_collapse: "Tokens whose probability is exactly 1: no gradient is left.";
@@ -172,9 +181,13 @@ impl fmt::Display for Cause {
 /// A small model and its data; the tests of causes introduce faults into it.
 #[cfg(test)]
 pub(crate) mod specimen {
-    use crate::inspect::diagnose::State;
+    use crate::inspect::diagnose::{Course, Recipe, State};
     use crate::inspect::subject::ModelStep;
+    use crate::model::adaptation::{Adaptation, Adapter, Target};
     use crate::model::architecture::Architecture;
+    use crate::model::frozen::FrozenWeights;
+    use crate::model::recorded_step::{Form, IGNORED, LAST, RecordedStep};
+    use infotheory::preference::{Objective, PreferenceLoss};
     use std::sync::Arc;
 
     /// A text of eleven words, each three after its predecessor.
@@ -197,6 +210,88 @@ pub(crate) mod specimen {
     }
 
     pub(crate) fn start() -> State {
-        State::start(step().config.initial_parameters(1).unwrap())
+        start_of(&step())
+    }
+
+    /// The first state of a step that begins with its seed.
+    pub(crate) fn start_of(step: &ModelStep<'_>) -> State {
+        State::start(step.config.initial_parameters(1).unwrap())
+    }
+
+    /// The same with adapters of rank 2 in every linear map, and this factor of their products.
+    pub(crate) fn adapted(factor: f64) -> ModelStep<'static> {
+        let adapter = Adapter {
+            rank: 2,
+            alpha: 2.0 * factor,
+            rank_stabilized: false,
+            dropout: 0.0,
+            targets: vec![Target::QueryKeyValue, Target::Projection, Target::Contracted],
+        };
+        let mut own = step();
+        let weights = own.config.initial_parameters(2).unwrap();
+        let list = own.config.parameter_list().unwrap();
+        own.config.adaptation = Adaptation { adapter: Some(adapter), ..Adaptation::default() };
+        let frozen = FrozenWeights::of(&list, &weights, |name| own.config.adaptation.freezes(name));
+        own.config.adaptation.frozen = Some(frozen);
+        own
+    }
+
+    /// The predicted tokens of a chosen and a rejected answer.
+    pub(crate) type Answers = ([u32; 3], [u32; 3]);
+
+    /// Preferences, numbered through all batches: after one token, the three that were chosen or rejected.
+    pub(crate) fn preferring(
+        pair: impl Fn(u32) -> Answers + Send + Sync + 'static,
+    ) -> ModelStep<'static> {
+        let plain = step();
+        let preference =
+            PreferenceLoss { beta: 0.1, objective: Objective::Logistic { flipped: 0.0 } };
+        let config = Architecture { packed: true, preference: Some(preference), ..plain.config };
+        let batch = move |n: u64| {
+            let (mut tokens, mut targets) = (vec![], vec![]);
+            for number in 4 * n as u32..4 * n as u32 + 4 {
+                let (chosen, rejected) = pair(number);
+                for [a, b, c] in [chosen, rejected] {
+                    tokens.extend([(number + 6) % 7, a, b, c]);
+                    targets.extend([a, b, c, LAST]);
+                }
+                if number % 2 == 1 {
+                    *targets.last_mut().unwrap() = IGNORED;
+                }
+            }
+            (tokens, targets)
+        };
+        let (sequences, length) = (2, 16);
+        let mut own = ModelStep { config, sequences, length, batches: Arc::new(batch), ..plain };
+        let weights = own.config.initial_parameters(1).unwrap();
+        refer(&mut own, weights);
+        own
+    }
+
+    /// Makes weights the reference of a step on preferences.
+    fn refer(step: &mut ModelStep<'static>, weights: Vec<f32>) {
+        let ModelStep { config, batches, .. } = step.clone();
+        step.references = Some(Arc::new(move |n| {
+            let mut own = RecordedStep::<f32>::record(&config, 2, 16, Form::Fused, 1).unwrap();
+            own.copy_parameters(&weights);
+            let (tokens, targets) = batches(n);
+            own.nats(&tokens, &targets).unwrap()
+        }));
+    }
+
+    /// Makes a model that counts to seven, again and again, the reference of a step on preferences; returns its weights.
+    pub(crate) fn counting(step: &mut ModelStep<'static>) -> Vec<f32> {
+        let batch = |n: u64| {
+            let text: Vec<u32> = (0..17).map(|i| (n as u32 + i) % 7).collect();
+            (text[..16].to_vec(), text[1..].to_vec())
+        };
+        let config = Architecture { packed: false, preference: None, ..step.config.clone() };
+        let plain = ModelStep { config, batches: Arc::new(batch), ..self::step() };
+        let recipe = Recipe::adam(1e-2);
+        let mut course = Course::from(&plain, &recipe, &start_of(&plain)).unwrap();
+        (0..80).for_each(|_| assert!(course.step().unwrap().origin.is_none()));
+        let weights = course.state().parameters;
+        refer(step, weights.clone());
+        weights
     }
 }

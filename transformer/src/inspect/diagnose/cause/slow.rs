@@ -5,6 +5,7 @@
 //! fixes, replayed from the same state over the same batches, learns more than continuing unchanged.
 
 use super::{Cures, Detect, Earlier, Findings, ModelError, Sign, Subject, Trial};
+pub(super) use crate::inspect::adapters::AdapterSize;
 pub(super) use crate::inspect::diagnose::evidence::Evidence;
 use crate::inspect::diagnose::pace::Pace;
 

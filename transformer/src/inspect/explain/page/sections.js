@@ -416,12 +416,21 @@ function showLedger() {
     h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "The ledger by group" }, h("table", { class: "ledger-table" }, h("caption", {}, "By group of parameters; “measured” is updating that group alone"),
       h("thead", {}, h("tr", {}, ["group", "", "g·Δθ", "½·ΔθᵀHΔθ", "measured", "‖g‖", "‖Δθ‖/‖θ‖"].map((t) => h("th", { scope: "col" }, t || h("span", { class: "sr" }, "bars"))))),
       h("tbody", {}, rows))),
+    L.frozen === 0 ? null : h("p", { class: "note" }, `${L.frozen.toLocaleString("en")} weights are frozen: they have no gradient, and no step changes them.`),
+    D.adapters.length === 0 ? null : adapterTable(),
     L.second === null ? h("p", { class: "note" }, "The second order is omitted: the model is too large for it here.") : null,
     h("h3", {}, "Each token's share of the gradient"),
     h("p", { class: "faint" }, "Each token's own loss has a gradient; its share is its component along the whole gradient. Shares add up to 100 %; a negative one points the other way."),
     h("div", { class: "shares" }, L.shares.map((x) => h("div", { class: "share" }, h("span", { class: "token-box" }, tokenText(D.tokens[x.place]), " → ", tokenText(D.targets[x.place])),
       bar(x.share, -most, most, number(x.share) < 0 ? "second" : "first"), h("span", { class: "share-number" }, share(x.share))))));
 }
+
+const adapterTable = () => h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "The adapters" },
+  h("table", { class: "ledger-table" }, h("caption", {}, "What each adapter changes: W + s·B·A, with the singular values σ of s·B·A after the update"),
+    h("thead", {}, h("tr", {}, ["adapter", "rank", "s", "‖s·B·A‖/‖W‖ before", "after", "effective rank", "σ"].map((t) => h("th", { scope: "col" }, t)))),
+    h("tbody", {}, D.adapters.map((a) => h("tr", {}, h("th", { scope: "row" }, a.name), h("td", {}, String(a.rank)), h("td", {}, short(a.factor)),
+      h("td", {}, short(a.before)), h("td", {}, short(a.after)), h("td", {}, short(a.effective_rank)),
+      h("td", { class: "wide-cell" }, a.values.slice(0, 8).map(short).join("  ") + (a.values.length > 8 ? " …" : "")))))));
 
 const figure = (name, value, note, kind) => h("div", { class: `figure ${kind}` }, h("span", { class: "figure-name" }, name), h("span", { class: "figure-value" }, value), h("span", { class: "figure-note" }, note));
 
