@@ -50,6 +50,8 @@ pub enum Operand {
         /// Number of classes.
         classes: usize,
     },
+    /// Standard normal numbers that count as constants: the value changes with them, and has no derivative by them.
+    Fixed(Shape),
     /// A column of these numbers, which are not differentiable: a step, a length.
     Constants(Vec<f64>),
 }
@@ -65,7 +67,8 @@ impl Operand {
         match self {
             Operand::Numbers { shape, .. }
             | Operand::Probabilities(shape)
-            | Operand::Distributions(shape) => *shape,
+            | Operand::Distributions(shape)
+            | Operand::Fixed(shape) => *shape,
             Operand::Indices { count, .. } | Operand::Targets { count, .. } => {
                 Shape::new(1, *count)
             }
@@ -75,7 +78,13 @@ impl Operand {
 
     /// Whether the operand is differentiable, so that it has a gradient.
     pub fn is_smooth(&self) -> bool {
-        !matches!(self, Operand::Indices { .. } | Operand::Targets { .. } | Operand::Constants(_))
+        !matches!(
+            self,
+            Operand::Indices { .. }
+                | Operand::Targets { .. }
+                | Operand::Fixed(_)
+                | Operand::Constants(_)
+        )
     }
 }
 

@@ -184,6 +184,7 @@ def compare(family, targets, work):
 
     for name, asked, flags in [
         ("all linear maps", "all-linear", ["--lora", 4]),
+        ("all linear maps, DoRA", "all-linear", ["--lora", 4, "--dora", "true"]),
         (", ".join(targets), targets, ["--lora", 3, "--lora-alpha", 6, "--rslora", "true"]),
     ]:
         if isinstance(asked, list):
@@ -206,7 +207,7 @@ def compare(family, targets, work):
         within("merged weights, relative to the largest", most, 1e-6)
 
         # The other way round.
-        config = LoraConfig(r=4, lora_alpha=8, target_modules=asked, use_rslora=len(flags) > 4, task_type="CAUSAL_LM")
+        config = LoraConfig(r=4, lora_alpha=8, target_modules=asked, task_type="CAUSAL_LM", use_rslora="--rslora" in flags, use_dora="--dora" in flags)
         torch.manual_seed(7)
         theirs = get_peft_model(base_of(directory), config)
         with torch.no_grad():

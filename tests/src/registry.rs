@@ -86,6 +86,7 @@ fn drawn(seed: u64, operand: &Operand) -> Matrix<f64> {
     let normal = |shape: Shape| normal(seed, shape.rows, shape.columns);
     match operand {
         Operand::Numbers { shape, deviation } => normal(*shape) * *deviation,
+        Operand::Fixed(shape) => normal(*shape),
         Operand::Probabilities(shape) => normal(*shape).map(|x| 0.6 + 0.4 * x.tanh()),
         Operand::Distributions(shape) => distributions(seed, shape.rows, shape.columns),
         Operand::Indices { count, below } => indices(seed, *count, *below),

@@ -43,9 +43,10 @@ fn targets(model: &Architecture, packed: bool) -> Vec<Target> {
     Target::ALL.iter().filter(parts).copied().collect()
 }
 
-fn adapted(model: &Architecture, packed: bool) -> Architecture {
+fn adapted(model: &Architecture, packed: bool, magnitudes: bool) -> Architecture {
     let targets = targets(model, packed);
-    let adapter = Adapter { rank: 2, alpha: 3.0, rank_stabilized: packed, dropout: 0.0, targets };
+    let adapter =
+        Adapter { rank: 2, alpha: 3.0, rank_stabilized: packed, magnitudes, dropout: 0.0, targets };
     with(model, Adaptation { adapter: Some(adapter), ..Adaptation::default() })
 }
 
@@ -118,8 +119,8 @@ fn adapters_begin_as_the_model_and_merge_into_it() {
     for (name, model) in architectures() {
         let all = weights(&model);
         let alone = replayed(&mut step::<f64>(&model, Form::Fused, &all));
-        for packed in [false, true] {
-            let beside = adapted(&model, packed);
+        for (packed, magnitudes) in [(false, false), (true, false), (false, true), (true, true)] {
+            let beside = adapted(&model, packed, magnitudes);
             let mut forms =
                 [Form::Fused, Form::Textbook].map(|form| step::<f64>(&beside, form, &all));
             assert_eq!(replayed(&mut forms[0]), alone, "{name}: a B of 0 adds nothing");
@@ -153,6 +154,7 @@ fn a_merged_matrix_is_the_sum() {
         rank: 3,
         alpha: 6.0,
         rank_stabilized: false,
+        magnitudes: false,
         dropout: 0.0,
         targets: vec![Target::Value],
     };
@@ -177,6 +179,54 @@ fn a_merged_matrix_is_the_sum() {
             && !list.iter().any(|p| p.name == "block.1.attention.qkv.weight" && p.range.contains(i))
     };
     assert!((0..all.len()).filter(untouched).all(|i| merged[i] == all[i]));
+}
+
+/// DoRA by its definition: rows of W + s·B·A at their learned lengths. Of the loss, its gradient of the lengths is the
+/// derivative; that of B counts the norms as constants.
+#[test]
+fn rows_have_their_learned_lengths_and_norms_are_constants() {
+    let model = models::llama();
+    let mut beside = adapted(&model, false, true);
+    beside.adaptation.adapter.as_mut().unwrap().targets = vec![Target::Contracted];
+    let all = weights(&model);
+    let mut step = step::<f64>(&beside, Form::Fused, &all);
+    let moved =
+        |p: &mut [f64]| p.iter_mut().enumerate().for_each(|(i, p)| *p += 0.3 * (i as f64).sin());
+    moved(step.tape_mut().parameters_mut());
+    replayed(&mut step);
+    let value = |name: &str| step.tape().value(step.tape().find(name).unwrap()).clone_owned();
+    let name = |x: &str| format!("block.0.feed_forward.contracted.adapter.{x}");
+    let [a, b, m] = ["a.weight", "b.weight", "magnitudes"].map(|x| value(&name(x)));
+    let w = value("block.0.feed_forward.contracted.weight");
+    let own = &w + &b * &a * 1.5;
+    let norms: Vec<f64> = own.row_iter().map(|row| row.norm()).collect();
+    // The model without adapters at such a matrix.
+    let list = model.parameter_list().unwrap();
+    let place = list.iter().find(|p| p.name == "block.0.feed_forward.contracted.weight").unwrap();
+    let mut rest = all.clone();
+    beside.merge(&mut rest, step.tape().parameters());
+    let loss = |b: &linalg::Matrix<f64>, m: &linalg::Matrix<f64>| {
+        let mut scaled = &w + b * &a * 1.5;
+        scaled.row_iter_mut().enumerate().for_each(|(i, mut row)| row *= m[i] / norms[i]);
+        let mut weights = rest.clone();
+        weights[place.range.clone()].copy_from_slice(scaled.as_slice());
+        replayed(&mut self::step::<f64>(&model, Form::Fused, &weights))
+    };
+    let at = step.tape().value(step.loss_var())[0];
+    assert!((loss(&b, &m) - at).abs() < 1e-12 * at);
+    for (x, i) in [("magnitudes", 0), ("magnitudes", 5), ("b.weight", 3), ("b.weight", 9)] {
+        let gradient = step.tape().gradient_elements(step.tape().find(&name(x)).unwrap())[i];
+        let shifted = |by: f64| {
+            let (mut b, mut m) = (b.clone(), m.clone());
+            (if x == "magnitudes" { &mut m } else { &mut b })[i] += by;
+            loss(&b, &m)
+        };
+        let slope = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+        assert!(
+            (gradient - slope).abs() < 1e-6 * slope.abs().max(1e-3),
+            "{x}: {gradient}, {slope}"
+        );
+    }
 }
 
 /// Backward products that nothing needs are not replayed, and gradients that nothing needs have no memory.
@@ -218,7 +268,7 @@ fn frozen_weights_as_bfloat16_change_no_bit() {
         let list = model.parameter_list().unwrap();
         let learn = vec!["block.1.*".to_owned()];
         let some = with(&model, Adaptation { learn, ..Adaptation::default() });
-        for plain in [adapted(&model, false), adapted(&model, true), some] {
+        for plain in [adapted(&model, false, false), adapted(&model, true, false), some] {
             let freezes = |name: &str| plain.adaptation.freezes(name);
             let frozen = FrozenWeights::of(&list, &all, freezes);
             assert!(frozen.shared() > 0);
@@ -275,7 +325,7 @@ fn shared_weights_are_read_and_written_like_others() {
     let model = models::llama();
     let all: Vec<f32> = weights(&model).iter().map(|&x| bf16_to_f32(f64_to_bf16(x))).collect();
     let list = model.parameter_list().unwrap();
-    let mut beside = adapted(&model, false);
+    let mut beside = adapted(&model, false, true);
     let single = RecordedStep::<f32>::record_forward_only(&beside, SEQUENCES, 4, Form::Fused);
     let mut single = single.unwrap();
     single.set_weights(&all);
@@ -320,13 +370,20 @@ fn config() -> TrainingConfig {
     TrainingConfig {
         lora: Some(2),
         lora_dropout: Some(0.2),
+        dora: true,
         average: Some(0.5),
         ..models::training()
     }
 }
 
 fn trainer(config: &TrainingConfig) -> (Trainer<f32>, Vec<f64>) {
-    let plain = TrainingConfig { lora: None, lora_dropout: None, from: None, ..config.clone() };
+    let plain = TrainingConfig {
+        lora: None,
+        lora_dropout: None,
+        dora: false,
+        from: None,
+        ..config.clone()
+    };
     let model = plain.model(7).unwrap();
     let adapted = config.in_training(family::of(&model), &model).unwrap();
     let weights = weights(&model);
@@ -378,6 +435,7 @@ fn what_cannot_be_adapted_is_refused_in_words() {
         rank: 2,
         alpha: 2.0,
         rank_stabilized: false,
+        magnitudes: false,
         dropout: 0.0,
         targets: vec![Target::Query],
     };
@@ -393,6 +451,11 @@ fn what_cannot_be_adapted_is_refused_in_words() {
     assert!(with(&|a| a.alpha = 0.0).contains("alpha: found 0"));
     assert!(with(&|a| a.dropout = 1.0).contains("dropout: found 1"));
     assert!(with(&|a| a.targets.clear()).contains("targets: found none"));
+    let overlap = |a: &mut Adapter| {
+        a.magnitudes = true;
+        a.targets.push(Target::QueryKeyValue);
+    };
+    assert!(with(&overlap).contains("without a row in common"));
     let freeze = |patterns: &[&str]| {
         let freeze = patterns.iter().map(|&p| p.to_owned()).collect();
         refused(Adaptation { freeze, ..Adaptation::default() })
@@ -419,7 +482,8 @@ proptest! {
     fn merging_is_linear_in_the_factor(alpha in 0.1f64..8.0, seed in 0u64..1000) {
         let model = models::llama();
         let adapter = |alpha| Adapter {
-            rank: 2, alpha, rank_stabilized: false, dropout: 0.0, targets: vec![Target::Query, Target::Up],
+            rank: 2, alpha, rank_stabilized: false,
+magnitudes: false, dropout: 0.0, targets: vec![Target::Query, Target::Up],
         };
         let of = |alpha| with(&model, Adaptation { adapter: Some(adapter(alpha)), ..Adaptation::default() });
         let count = of(1.0).adapters().unwrap().last().unwrap().b.range.end;

@@ -220,7 +220,14 @@ fn the_remainder_of_the_ledger_is_of_third_order() {
 fn adapters_change_what_their_spectrum_says() {
     let base = models::config();
     let targets = vec![Target::Query, Target::Value, Target::Expanded];
-    let adapter = Adapter { rank: 2, alpha: 3.0, rank_stabilized: false, dropout: 0.0, targets };
+    let adapter = Adapter {
+        rank: 2,
+        alpha: 3.0,
+        rank_stabilized: false,
+        magnitudes: false,
+        dropout: 0.0,
+        targets,
+    };
     let mut config = base.clone();
     config.adaptation = Adaptation { adapter: Some(adapter), ..Adaptation::default() };
     let weights: Vec<f32> = models::parameters(4, &base.parameter_list().unwrap())

@@ -204,8 +204,14 @@ fn trainer(config: TrainingConfig, lora: bool) -> Trainer<f64> {
     let mut model = config.model(7).unwrap();
     if lora {
         let targets = vec![Target::Query, Target::Contracted];
-        let adapter =
-            Adapter { rank: 2, alpha: 4.0, rank_stabilized: false, dropout: 0.0, targets };
+        let adapter = Adapter {
+            rank: 2,
+            alpha: 4.0,
+            rank_stabilized: false,
+            magnitudes: false,
+            dropout: 0.0,
+            targets,
+        };
         model.adaptation.adapter = Some(adapter);
     }
     let weights = model.base().initial_parameters(3).unwrap();

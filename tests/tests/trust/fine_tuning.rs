@@ -126,6 +126,7 @@ fn twenty_healthy_fine_tunings_without_a_false_alarm() {
             rank,
             alpha: 8.0,
             rank_stabilized: false,
+            magnitudes: false,
             dropout: 0.0,
             targets: vec![Target::QueryKeyValue, Target::Projection, Target::Contracted],
         });

@@ -5,8 +5,8 @@
 
 use crate::model::adapters::AdapterMarks;
 use calculus::{Tape, Var};
-use linalg::{basis::orthonormal, svd::Svd};
 use linalg::{Matrix, Real};
+use linalg::{basis::orthonormal, svd::Svd};
 
 /// An adapter's product B·A beside its matrix W.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub(crate) struct AdapterSize {
     pub(crate) values: Vec<f64>,
     /// ‖W‖ of the rows that it changes, the Frobenius norm.
     pub(crate) matrix: f64,
+    /// Whether the rows' lengths are learned beside.
+    pub(crate) rescaled: bool,
 }
 
 impl AdapterSize {
@@ -33,6 +35,7 @@ impl AdapterSize {
             factor: own.factor,
             values: singular_values(&wide(own.a), &wide(own.b)),
             matrix: squares.sqrt(),
+            rescaled: own.magnitudes.is_some(),
         }
     }
 

@@ -6,8 +6,10 @@
 //! LoRA: a linear map W (m × n) stands still, and a product of two thin matrices is learned beside it,
 //! <var>y = W·x + s·B·(A·x)</var>, with A (r × n), B (m × r) and the factor s = α/r. A is random and B is 0 before
 //! training, so that the first step is that of the model itself. After training, W + s·B·A is one matrix again.
+//! DoRA learns the length of every row of weights, too: row i of W + s·B·A is multiplied by <var>m_i/‖(W + s·B·A)_i‖</var>, with m_i
+//! = ‖W_i‖ before training. The norm counts as a constant in gradients.
 //! Source: Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, 2021; rsLoRA, s = α/√r: Kalajdzievski, *A Rank
-//! Stabilization Scaling Factor for Fine-Tuning with LoRA*, 2023.
+//! Stabilization Scaling Factor for Fine-Tuning with LoRA*, 2023; Liu et al., *DoRA: Weight-Decomposed Low-Rank Adaptation*, 2024.
 
 use crate::keyed::keyed;
 use crate::model::frozen::FrozenWeights;
@@ -43,6 +45,8 @@ pub struct Adapter {
     pub alpha: f64,
     /// Whether the factor is α/√r (rsLoRA) instead of α/r.
     pub rank_stabilized: bool,
+    /// Whether the length of every row of weights is learned, too (DoRA).
+    pub magnitudes: bool,
     /// The share of their input's elements that is dropped in training.
     pub dropout: f64,
     /// The linear maps that have one, in every block.
@@ -72,7 +76,7 @@ impl Adapter {
     ///
     /// ```
     /// use transformer::{Adapter, Target};
-    /// let lora = Adapter { rank: 16, alpha: 32.0, rank_stabilized: false, dropout: 0.0, targets: vec![Target::Query] };
+    /// let lora = Adapter { rank: 16, alpha: 32.0, rank_stabilized: false, magnitudes: false, dropout: 0.0, targets: vec![Target::Query] };
     /// assert_eq!((lora.factor(), Adapter { rank_stabilized: true, ..lora }.factor()), (2.0, 8.0));
     /// ```
     pub fn factor(&self) -> f64 {

@@ -3,13 +3,15 @@
 use crate::model::architecture::Architecture;
 use crate::model::recorded_step::RecordedStep;
 use calculus::{Parameter, Var};
-use linalg::{Factor, Real, View, ViewMut};
+use linalg::{
+    Factor, Primitive, Real, View, ViewMut, Work, adapted_norms::AdaptedNorms, rows::Rows,
+};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
 impl Architecture {
-    /// Adds the adapters to the matrices that they change, <var>W ← W + s·B·A</var>: the model is then one without adapters
+    /// Adds the adapters to the matrices that they change, <var>W ← W + s·B·A</var>, and gives rows the lengths that are learned: the model is then one without adapters
     /// that predicts the same, up to rounding. `weights` are those of the model in the order of its parameter list,
     /// `adapters` the parameters of a recording with adapters ([`Architecture::adapters`]). Nothing changes without adapters.
     ///
@@ -28,6 +30,22 @@ impl Architecture {
             };
             let rows = w.rows_mut(place.rows.start, place.rows.len());
             T::gemm(rows, T::from_f64(factor), view(&place.b), view(&place.a), true);
+            let Some(magnitudes) = &place.magnitudes else { continue };
+            let lengths = &adapters[magnitudes.range.clone()];
+            let mut rows = w.rows_mut(place.rows.start, place.rows.len());
+            let mut norms = vec![T::zero(); lengths.len()];
+            let thin = View::from_slice(&[], place.rows.len(), 0);
+            let none = View::from_slice(&[], 0, matrix.shape.columns);
+            let whole = Rows { start: 0, count: place.rows.len() };
+            AdaptedNorms { factor: 0.0, rows: whole }.forward(
+                [rows.as_view(), thin, none],
+                ViewMut::from_slice(&mut norms, lengths.len(), 1),
+                Work::none(),
+            );
+            for (i, mut row) in rows.row_iter_mut().enumerate() {
+                let ratio = lengths[i] / norms[i];
+                row.iter_mut().for_each(|w| *w *= ratio);
+            }
         }
     }
 }
@@ -38,7 +56,7 @@ impl<T: Real> RecordedStep<T> {
     pub(super) fn own_weights(&self) -> Vec<(Var, Parameter)> {
         let tape = self.tape();
         let adapters = &self.marks().weights.adapters;
-        let beside = |var: &Var| adapters.iter().any(|own| own.a == *var || own.b == *var);
+        let beside = |var: &Var| adapters.iter().any(|own| own.has(*var));
         let learned = tape.parameter_vars().filter(|(var, _)| !beside(var));
         let mut all: Vec<_> = learned.chain(tape.frozen_vars()).collect();
         all.sort_by_key(|(var, _)| var.index());

@@ -5,7 +5,8 @@ use crate::model::architecture::{Architecture, vector};
 use crate::model::layers::{Context, WeightMarks, recorded_token};
 use calculus::{Parameter, RecordError, Recorder, Var};
 use linalg::{
-    Real, Shape, adapted::Adapted, affine::Affine, product::Product, rows::Rows, stacked::Stacked,
+    Real, Shape, adapted::Adapted, adapted_norms::AdaptedNorms, affine::Affine, product::Product,
+    rescaled::Rescaled, rows::Rows, stacked::Stacked,
 };
 use probability::dropout::{Dropout, Order};
 use std::collections::HashMap;
@@ -24,8 +25,17 @@ pub struct AdapterMarks {
     pub a: Var,
     /// B (as many as `rows` × r).
     pub b: Var,
+    /// The lengths m of the rows (as many as `rows` × 1), if they are learned.
+    pub magnitudes: Option<Var>,
     /// The factor s.
     pub factor: f64,
+}
+
+impl AdapterMarks {
+    /// Whether it is a learned parameter of this adapter.
+    pub(crate) fn has(&self, var: Var) -> bool {
+        [Some(self.a), Some(self.b), self.magnitudes].contains(&Some(var))
+    }
 }
 
 /// The place of an adapter in the parameters of a recording that learns nothing else.
@@ -41,6 +51,20 @@ pub struct AdapterPlace {
     pub a: Parameter,
     /// B.
     pub b: Parameter,
+    /// The lengths of the rows, if they are learned.
+    pub magnitudes: Option<Parameter>,
+}
+
+impl AdapterPlace {
+    /// Returns the number of learned parameters up to its last.
+    pub(crate) fn end(&self) -> usize {
+        self.magnitudes.as_ref().unwrap_or(&self.b).range.end
+    }
+
+    /// Returns its parameters, in recording order.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+        [&self.a, &self.b].into_iter().chain(&self.magnitudes)
+    }
 }
 
 /// A linear map of a layer, and the adapters that it can have.
@@ -58,6 +82,7 @@ struct Low<'a> {
     rows: Rows,
     a: Var,
     b: Var,
+    magnitudes: Option<Var>,
     /// What A is applied to: x, or x of which a share is dropped.
     x: Var,
     name: &'a str,
@@ -107,7 +132,19 @@ impl Context<'_> {
             (3, _) => adapted!(0 1 2),
             _ => adapted!(0 1 2 3),
         };
-        Ok((y?, w))
+        let mut y = y?;
+        for part in &parts {
+            let Some(magnitudes) = part.magnitudes else { continue };
+            let own = |what: &str| format!("{}.{SCOPE}.{what}", part.name);
+            let (norms, map) =
+                (AdaptedNorms { factor, rows: part.rows }, Rescaled { rows: part.rows });
+            let norms = r.push(&own("norms"), norms, [w, part.b, part.a])?; // rows×1
+            y = match bias {
+                None => r.push(&own("rescaled"), map, [y, magnitudes, norms])?,
+                Some(bias) => r.push(&own("rescaled"), map, [y, magnitudes, norms, bias])?,
+            };
+        }
+        Ok((y, w))
     }
 
     /// Records the parameters of an adapter of rows of W, and what it is applied to.
@@ -128,6 +165,10 @@ impl Context<'_> {
         let low = r.scope(&format!("{name}.{SCOPE}"), |r| {
             let a = r.parameter("a.weight", Shape::new(rank, r.shape(x).rows))?;
             let b = r.parameter("b.weight", Shape::new(rows.count, rank))?;
+            let magnitudes = match adapter.is_some_and(|own| own.magnitudes) {
+                true => Some(r.parameter("magnitudes", vector(rows.count))?),
+                false => None,
+            };
             let mut x = x;
             if let Some((step, seed)) = self.dropout.filter(|_| dropout > 0.0) {
                 // Numbered after all dropouts of the network.
@@ -136,10 +177,11 @@ impl Context<'_> {
                 let order = Order::Columns;
                 x = r.push("dropped", Dropout { rate: dropout, seed, stream, order }, [x, step])?; // n×tokens
             }
-            Ok(Low { rows, a, b, x, name })
+            Ok(Low { rows, a, b, magnitudes, x, name })
         })?;
+        let Low { a, b, magnitudes, .. } = low;
         let rows = rows.start..rows.start + rows.count;
-        weights.adapters.push(AdapterMarks { target, matrix, rows, a: low.a, b: low.b, factor });
+        weights.adapters.push(AdapterMarks { target, matrix, rows, a, b, magnitudes, factor });
         Ok(low)
     }
 
@@ -193,13 +235,15 @@ pub(crate) fn adapters(config: &Architecture) -> Result<Vec<AdapterPlace>, Recor
     let whole = |name: &str| by_name[name].clone();
     // Nothing else is learned beside adapters.
     let learned = recorder.parameter_list();
-    let pairs = learned.chunks_exact(2).zip(marks.weights.adapters);
-    let place = |(pair, own): (&[Parameter], AdapterMarks)| AdapterPlace {
+    let learned: HashMap<&str, &Parameter> = learned.iter().map(|p| (&p.name[..], p)).collect();
+    let parameter = |var| learned[recorder.name(var)].clone();
+    let place = |own: AdapterMarks| AdapterPlace {
         target: own.target,
         whole: whole(recorder.name(own.matrix)),
         rows: own.rows,
-        a: pair[0].clone(),
-        b: pair[1].clone(),
+        a: parameter(own.a),
+        b: parameter(own.b),
+        magnitudes: own.magnitudes.map(parameter),
     };
-    Ok(pairs.map(place).collect())
+    Ok(marks.weights.adapters.into_iter().map(place).collect())
 }

@@ -6,7 +6,7 @@ use crate::model::parameter_kind::{is_bias, is_gain};
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
 use crate::streams;
 use calculus::{Source, hidden_matrices};
-use linalg::Real;
+use linalg::{Primitive, Real, View, ViewMut, Work, adapted_norms::AdaptedNorms, rows::Rows};
 use probability::random::Random;
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -50,12 +50,13 @@ impl<T: Real> RecordedStep<T> {
         self.initialise_adapters(seed);
     }
 
-    /// Initialises the adapters: A uniform within ±1/√n for n inputs, B zero, so that the step is that of the model. Source:
+    /// Initialises the adapters: A uniform within ±1/√n for n inputs, B zero, learned lengths of rows as they are, so that the step is that of the model. Source:
     /// Hu et al. 2021, section 4.1; the distribution of A is that of PEFT (He et al. 2015, with a = √5).
     pub fn initialise_adapters(&mut self, seed: u64) {
         let first = streams::PARAMETERS + self.own_weights().len() as u32;
         let adapters = self.marks().weights.adapters.clone();
-        for (AdapterMarks { a, b, .. }, stream) in adapters.into_iter().zip(first..) {
+        for (own, stream) in adapters.into_iter().zip(first..) {
+            let AdapterMarks { a, b, magnitudes, .. } = own;
             let random = Random::new(seed, stream, 0);
             let bound = 1.0 / (self.tape().shape(a).columns as f64).sqrt();
             let tape = self.tape_mut();
@@ -63,6 +64,21 @@ impl<T: Real> RecordedStep<T> {
                 *x = T::from_f64(bound * (2.0 * random.uniform(i as u64) - 1.0));
             }
             tape.value_mut(b).fill(T::zero());
+            let Some(magnitudes) = magnitudes else { continue };
+            let shape = tape.shape(own.matrix);
+            let matrix = tape.weight(own.matrix).into_owned();
+            let rows = Rows { start: own.rows.start, count: own.rows.len() };
+            let mut lengths = vec![T::zero(); rows.count];
+            AdaptedNorms { factor: own.factor, rows }.forward(
+                [
+                    View::from_slice(&matrix, shape.rows, shape.columns),
+                    tape.value(b),
+                    tape.value(a),
+                ],
+                ViewMut::from_slice(&mut lengths, rows.count, 1),
+                Work::none(),
+            );
+            tape.value_mut(magnitudes).copy_from_slice(&lengths);
         }
     }
 }

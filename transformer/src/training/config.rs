@@ -118,6 +118,9 @@ pub struct TrainingConfig {
     /// Whether their factor is divided by the root of the rank instead of the rank (rsLoRA).
     #[serde(default, skip_serializing_if = "is_default")]
     pub rslora: bool,
+    /// Whether adapters learn the length of every row of weights, too ([`Adapter::magnitudes`]).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub dora: bool,
     /// The number of blocks.
     pub layers: usize,
     /// Attention heads per block.
@@ -403,6 +406,7 @@ impl TrainingConfig {
                 rank,
                 alpha: self.lora_alpha.unwrap_or(rank as f64),
                 rank_stabilized: self.rslora,
+                magnitudes: self.dora,
                 dropout: self.lora_dropout.unwrap_or(0.0),
                 targets: family::targets(family, model, names)?,
             })

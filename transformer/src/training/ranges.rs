@@ -32,6 +32,7 @@ impl TrainingConfig {
             ("lora_targets", self.lora_targets.is_some()),
             ("lora_dropout", self.lora_dropout.is_some()),
             ("rslora", self.rslora),
+            ("dora", self.dora),
         ];
         for (setting, given) in adapters {
             let fits = self.lora.is_some() || !given;

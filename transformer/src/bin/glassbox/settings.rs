@@ -65,6 +65,9 @@ pub(crate) struct Settings {
     /// Whether the adapters' factor is α/√rank (rsLoRA)
     #[arg(long, value_name = "BOOL", help_heading = "Fine-tuning")]
     pub(crate) rslora: Option<bool>,
+    /// Whether adapters learn the length of every row of weights, too (DoRA)
+    #[arg(long, value_name = "BOOL", help_heading = "Fine-tuning")]
+    pub(crate) dora: Option<bool>,
     /// Learn from preferences, with the model of --from as it is as the reference: JSON lines with `prompt`, `chosen` and
     /// `rejected`, texts or lists of messages. Both answers stand in a window of --context tokens, each in a half of it
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "dpo", value_parser = choices(PreferenceKind::ALL, PreferenceKind::key, PreferenceKind::meaning), help_heading = "Fine-tuning")]

@@ -116,7 +116,7 @@ pub fn read_adapter(directory: &Path) -> Result<Adapted, FileError> {
     let in_first = |target: &Target| {
         let places = one(*target).adapters().unwrap_or_default();
         places.first().is_some_and(|place| {
-            names(family, &config, place).is_ok_and(|[a, _]| held.contains_key(&a))
+            names(family, &config, place).is_ok_and(|own| held.contains_key(&own[0]))
         })
     };
     adapter.targets = all.into_iter().filter(in_first).collect();
@@ -132,13 +132,13 @@ pub fn read_adapter(directory: &Path) -> Result<Adapted, FileError> {
     let model = adapted(&config, &adapter);
     let invalid = |source| FileError::Config { path: directory.join(CONFIG), source };
     let places = model.adapters().map_err(invalid)?;
-    let count = places.last().map_or(0, |place| place.b.range.end);
+    let count = places.last().map_or(0, |place| place.end());
     let mut parameters = vec![0.0_f32; count];
     let (mut left, mut hash) = (held.clone(), Sha256::new());
     for place in &places {
         let own = names(family, &config, place).map_err(unknown)?;
         let tensors = tensors(family, &config, place).map_err(unknown)?;
-        for ((name, tensor), parameter) in own.iter().zip(tensors).zip([&place.a, &place.b]) {
+        for ((name, tensor), parameter) in own.iter().zip(tensors).zip(place.parameters()) {
             let Some(info) = left.remove(name) else {
                 let reason = format!(
                     "tensor {name} is missing; the file also has {}",
@@ -182,7 +182,7 @@ pub fn read_adapter(directory: &Path) -> Result<Adapted, FileError> {
     if let Some(name) = left.keys().next() {
         let reason = format!(
             "tensor {name} is no adapter of a linear map that the first block has one for; supported are the same linear \
-             maps in every block, without embeddings, heads, biases or DoRA's magnitudes"
+             maps in every block, without embeddings, heads or biases, and DoRA's magnitudes only with use_dora"
         );
         return Err(FileError::tensors(&path, reason));
     }
@@ -215,7 +215,6 @@ fn described_by(path: &Path, config: &Value) -> Result<Adapter, FileError> {
         ));
     }
     for (key, expected) in [
-        ("use_dora", "false: DoRA is not supported"),
         ("bias", "\"none\": biases beside adapters are not supported"),
         ("rank_pattern", "empty: all adapters have one rank"),
         ("alpha_pattern", "empty: all adapters have one alpha"),
@@ -238,9 +237,10 @@ fn described_by(path: &Path, config: &Value) -> Result<Adapter, FileError> {
                         PEFT first (path_initial_model_for_weight_conversion)";
         return Err(refused(path, "init_lora_weights", initial, expected));
     }
-    let stabilized = &config["use_rslora"];
-    if !(stabilized.is_null() || stabilized.is_boolean()) {
-        return Err(refused(path, "use_rslora", stabilized, "true or false"));
+    for key in ["use_rslora", "use_dora"] {
+        if !(config[key].is_null() || config[key].is_boolean()) {
+            return Err(refused(path, key, &config[key], "true or false"));
+        }
     }
     let rank = config["r"].as_u64().and_then(|r| usize::try_from(r).ok()).filter(|&r| r > 0);
     let rank = rank.ok_or_else(|| refused(path, "r", &config["r"], "a whole number, 1 or more"))?;
@@ -252,6 +252,7 @@ fn described_by(path: &Path, config: &Value) -> Result<Adapter, FileError> {
         rank,
         alpha: number("lora_alpha", 8.0)?,
         rank_stabilized: config["use_rslora"] == true,
+        magnitudes: config["use_dora"] == true,
         dropout: number("lora_dropout", 0.0)?,
         targets: vec![],
     })
@@ -263,15 +264,16 @@ fn adapted(model: &Architecture, adapter: &Adapter) -> Architecture {
     Architecture { adaptation, ..model.clone() }
 }
 
-/// Returns the names of an adapter's two tensors.
+/// Returns the names of an adapter's tensors.
 fn names(
     family: &dyn Family,
     model: &Architecture,
     place: &AdapterPlace,
-) -> Result<[String; 2], ConfigError> {
+) -> Result<Vec<String>, ConfigError> {
     let tensor = changed(family, model, place)?;
     let module = tensor.name.strip_suffix(".weight").unwrap_or(&tensor.name);
-    Ok(["A", "B"].map(|x| format!("{PREFIX}{}{module}.lora_{x}.weight", family.prefix())))
+    let all = ["A.weight", "B.weight", "magnitude_vector"].into_iter().zip(place.parameters());
+    Ok(all.map(|(x, _)| format!("{PREFIX}{}{module}.lora_{x}", family.prefix())).collect())
 }
 
 /// Returns the tensor of the model's files that an adapter changes.
@@ -290,21 +292,23 @@ fn changed(
     })
 }
 
-/// Returns the tensors of an adapter's two matrices: rows of B in the order of the file's rows of W.
+/// Returns the tensors of an adapter's matrices, and of the lengths of rows: rows in the order of the file's rows of W.
 fn tensors(
     family: &dyn Family,
     model: &Architecture,
     place: &AdapterPlace,
-) -> Result<[Tensor; 2], ConfigError> {
+) -> Result<Vec<Tensor>, ConfigError> {
     let first = place.rows.start;
     let rows = changed(family, model, place)?.rows;
-    let own = rows.into_iter().map(|rows| rows.start - first..rows.end - first).collect();
-    let tensor = |p: &Parameter, rows| {
+    let own: Vec<_> = rows.into_iter().map(|rows| rows.start - first..rows.end - first).collect();
+    let tensor = |p: &Parameter, rows, order| {
         let (name, columns) = (String::new(), p.shape.columns);
-        Tensor { name, rows, columns, order: Order::RowMajor }
+        Tensor { name, rows, columns, order }
     };
     let all = std::iter::once(0..place.a.shape.rows).collect();
-    Ok([tensor(&place.a, all), tensor(&place.b, own)])
+    let magnitudes = place.magnitudes.as_ref().map(|p| tensor(p, own.clone(), Order::Vector));
+    let pair = [tensor(&place.a, all, Order::RowMajor), tensor(&place.b, own, Order::RowMajor)];
+    Ok(pair.into_iter().chain(magnitudes).collect())
 }
 
 /// Returns a number without a point if it is whole, as PEFT writes it.
@@ -336,7 +340,7 @@ pub fn write_adapter<T: Real>(
     for place in &places {
         let names = names(family, &plain, place).map_err(unknown)?;
         let tensors = tensors(family, &plain, place).map_err(unknown)?;
-        for ((name, tensor), p) in names.into_iter().zip(tensors).zip([&place.a, &place.b]) {
+        for ((name, tensor), p) in names.into_iter().zip(tensors).zip(place.parameters()) {
             stored.push((name, tensor, p.clone()));
         }
     }
@@ -385,7 +389,7 @@ pub fn write_adapter<T: Real>(
         "lora_dropout": adapter.dropout,
         "target_modules": family::target_names(family, &plain, &adapter.targets).map_err(unknown)?,
         "use_rslora": adapter.rank_stabilized,
-        "use_dora": false,
+        "use_dora": adapter.magnitudes,
         "bias": "none",
         // GPT-2's matrices are stored the other way round.
         "fan_in_fan_out": family.name() == "gpt2",

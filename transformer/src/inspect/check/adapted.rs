@@ -170,6 +170,7 @@ mod tests {
             rank: 2,
             alpha: 3.0,
             rank_stabilized: false,
+            magnitudes: false,
             dropout: 0.0,
             targets: vec![Target::Query, Target::Projection, Target::Expanded],
         };

@@ -93,6 +93,13 @@ fn begin_adapters(subject: &impl Subject, state: &mut State) -> Result<bool, Mod
             *x = (bound * (2.0 * random.uniform(k as u64) - 1.0)) as f32;
         }
         state.parameters[b.range].fill(0.0);
+        if let Some(p) = own.magnitudes.and_then(of) {
+            let (shape, matrix) = (tape.shape(own.matrix), tape.weight(own.matrix));
+            for (i, length) in own.rows.clone().zip(&mut state.parameters[p.range]) {
+                let row = matrix.iter().skip(i).step_by(shape.rows);
+                *length = row.map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt() as f32;
+            }
+        }
     }
     Ok(!handles.adapters.is_empty())
 }

@@ -183,7 +183,7 @@ impl<T: Real> Explanation<T> {
         }
         let own = self.nodes.iter().find(|n| n.parameter == Some(parameter.range.start));
         let adapters = &self.model.marks().weights.adapters;
-        let beside = |node: &Node| adapters.iter().any(|a| [a.a, a.b].contains(&node.var));
+        let beside = |node: &Node| adapters.iter().any(|own| own.has(node.var));
         let adapters = if own.is_some_and(beside) { ", adapters" } else { "" };
         match own.map(|node| (node.block, node.part)) {
             Some((Some(block), Part::Attention)) => format!("block {block} attention{adapters}"),

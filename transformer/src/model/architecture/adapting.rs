@@ -57,6 +57,19 @@ impl Architecture {
             let expected = format!("1 to {most}, the smaller side of the smallest matrix");
             return refused("the adapter's rank", adapter.rank.to_string(), expected);
         }
+        let overlap = |a: &Target, b: &Target| {
+            let ((one, own, _), (other, rows, _)) = (self.place(*a), self.place(*b));
+            one == other && own.start < rows.end && rows.start < own.end
+        };
+        let mut pairs = adapter.targets.iter().enumerate();
+        let met = pairs
+            .find_map(|(k, a)| Some((a, adapter.targets[..k].iter().find(|b| overlap(a, b))?)));
+        if let Some((a, b)) = met.filter(|_| adapter.magnitudes) {
+            let found = format!("{} beside {}", a.key(), b.key());
+            let expected =
+                "maps without a row in common, because each row has one learned length (DoRA)";
+            return refused("the adapter's targets", found, expected.to_owned());
+        }
         if !(adapter.alpha > 0.0 && adapter.alpha.is_finite()) {
             let expected = "a finite number above 0".to_owned();
             return refused("the adapter's alpha", decimal(adapter.alpha), expected);

@@ -129,7 +129,7 @@ impl Settings {
     }
 
     /// The settings of fine-tuning.
-    pub(crate) const FINE_TUNING: [&str; 11] = [
+    pub(crate) const FINE_TUNING: [&str; 12] = [
         "from",
         "freeze",
         "learn",
@@ -138,6 +138,7 @@ impl Settings {
         "lora_targets",
         "lora_dropout",
         "rslora",
+        "dora",
         "preferences",
         "preference_beta",
         "preference_flipped",

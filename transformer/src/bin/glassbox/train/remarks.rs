@@ -122,10 +122,11 @@ pub(super) fn introduce(
         Some(adapter) => {
             let names: Vec<&str> = adapter.targets.iter().map(|target| target.key()).collect();
             remark(format!(
-                "learned  {moving} parameters of adapters: rank {}, factor {}, beside {}",
+                "learned  {moving} parameters of adapters: rank {}, factor {}, beside {}{}",
                 adapter.rank,
                 adapter.factor(),
-                names.join(", ")
+                names.join(", "),
+                if adapter.magnitudes { "; with the lengths of rows" } else { "" }
             ));
         }
         None if !model.adaptation.is_none() => {

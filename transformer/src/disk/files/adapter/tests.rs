@@ -22,11 +22,13 @@ fn stored(name: &str, names: &[&str]) -> (TempDir, Architecture, Vec<f32>) {
         rank: 3,
         alpha: 4.5,
         rank_stabilized: true,
+        // With and without the lengths of rows.
+        magnitudes: names.is_empty(),
         dropout: 0.25,
         targets: family::targets(family, &model, &names).unwrap(),
     };
     let model = adapted(&model, &adapter);
-    let count = model.adapters().unwrap().last().unwrap().b.range.end;
+    let count = model.adapters().unwrap().last().unwrap().end();
     let parameters: Vec<f32> = (0..count).map(|i| (i as f32 * 0.11).cos()).collect();
     let sha256 = super::super::sha256(&weights);
     let own = directory.path().join("adapter");
@@ -90,7 +92,8 @@ fn what_is_not_supported_is_refused() {
     let good: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     for (key, value, says) in [
         ("peft_type", json!("IA3"), "peft_type: found \"IA3\", expected \"LORA\""),
-        ("use_dora", json!(true), "use_dora: found true"),
+        ("use_dora", json!("yes"), "use_dora: found \"yes\", expected true or false"),
+        ("use_dora", json!(false), "lora_magnitude_vector is no adapter"),
         ("bias", json!("all"), "bias: found \"all\""),
         ("init_lora_weights", json!("pissa"), "init_lora_weights: found \"pissa\""),
         ("use_rslora", json!("true"), "use_rslora: found \"true\""),

@@ -3,7 +3,7 @@
 //! moves B by η a step, whatever s is.
 //!
 //! **Signature.** After five watched steps or more at a rate above 0, ‖s·B·A‖ < 2⁻²⁴·‖W‖ (Frobenius norms) for every adapter, while A and
-//! B are all 0, or ‖B·A‖ alone would not be below: a product that is small with a factor of 1 is that of a low rate.
+//! B are all 0, or ‖B·A‖ alone would not be below: a product that is small with a factor of 1 is that of a low rate. Adapters that learn the lengths of rows, too (DoRA), are not judged.
 //!
 //! **Cure.** Adapters begun anew (A random, B zero), with a factor of 1.
 //!
@@ -26,7 +26,7 @@ impl Slow for IdleAdapter {
     fn suspect<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String> {
         let first = e.adapters.first()?;
         let judged = e.watched >= WATCHED && e.path > 0.0;
-        if !judged || e.adapters.iter().any(|own| own.ratio() >= ROUNDED) {
+        if !judged || e.adapters.iter().any(|own| own.rescaled || own.ratio() >= ROUNDED) {
             return None;
         }
         if e.adapters.iter().all(|own| e.zero.contains(&own.name)) {

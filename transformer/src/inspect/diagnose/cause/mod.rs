@@ -224,6 +224,7 @@ pub(crate) mod specimen {
             rank: 2,
             alpha: 2.0 * factor,
             rank_stabilized: false,
+            magnitudes: false,
             dropout: 0.0,
             targets: vec![Target::QueryKeyValue, Target::Projection, Target::Contracted],
         };

@@ -413,7 +413,7 @@ function showLedger() {
     h("div", { class: "figures" },
       figure("predicted by the slope", signed(L.first), "g·Δθ", "first"), L.second === null ? null : figure("by the curvature", signed(L.second), "½·ΔθᵀHΔθ", "second"),
       figure("measured", signed(L.measured), `${short(L.before)} → ${short(L.after)}`, "alone"), remainder === null ? null : figure("remainder", signed(remainder), slope === null ? "" : `halving the step divides it by ${(2 ** slope).toFixed(1)}: third order`, "")),
-    h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "The ledger by group" }, h("table", { class: "ledger-table" }, h("caption", {}, "By group of parameters; “measured” is updating that group alone"),
+    h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "The ledger by group" }, h("table", { class: "ledger-table groups" }, h("caption", {}, "By group of parameters; “measured” is updating that group alone"),
       h("thead", {}, h("tr", {}, ["group", "", "g·Δθ", "½·ΔθᵀHΔθ", "measured", "‖g‖", "‖Δθ‖/‖θ‖"].map((t) => h("th", { scope: "col" }, t || h("span", { class: "sr" }, "bars"))))),
       h("tbody", {}, rows))),
     L.frozen === 0 ? null : h("p", { class: "note" }, `${L.frozen.toLocaleString("en")} weights are frozen: they have no gradient, and no step changes them.`),
