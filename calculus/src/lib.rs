@@ -264,6 +264,6 @@ pub use differentiate::{
 };
 pub use dual::Dual;
 pub use recorder::{Planned, RecordError, Recorder, Var};
-pub use tape::{Parameter, Row, Source, Tape, TapeMemory, hidden_matrices, matrices};
+pub use tape::{Parameter, Recompute, Row, Source, Tape, TapeMemory, hidden_matrices, matrices};
 pub use traced::{Trace, Traced};
 pub use witness::{Arithmetic, Fault, Witness};

@@ -4,7 +4,7 @@ mod outline;
 
 pub use outline::Planned;
 
-use crate::tape::plan::{self, Plan};
+use crate::tape::plan::{self, Plan, Recompute};
 use crate::tape::{self, Node, Parameter, Places, Recorded, Rule, Source, Tape, Within};
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
 use std::collections::HashMap;
@@ -105,6 +105,9 @@ pub struct Recorder<T: Real> {
     names: HashMap<String, usize>,
     /// The name of the outermost open scope.
     layer: Option<String>,
+    /// The innermost open segment, and the number of all so far.
+    segment: Option<usize>,
+    segments: usize,
     /// Selects the parameters to freeze.
     freezes: Option<Freezes>,
     nodes: Vec<Node<T>>,
@@ -134,6 +137,8 @@ impl<T: Real> Recorder<T> {
             prefix: String::new(),
             names: HashMap::new(),
             layer: None,
+            segment: None,
+            segments: 0,
             freezes: None,
             nodes: Vec::new(),
         }
@@ -150,14 +155,14 @@ impl<T: Real> Recorder<T> {
     /// frozen weights and inputs alone has none either, in a recording for training.
     ///
     /// ```
-    /// use calculus::Recorder;
+    /// use calculus::{Recompute, Recorder};
     /// use linalg::{Shape, product::Product};
     /// let mut r = Recorder::<f64>::new();
     /// let x = r.input("x", Shape::new(1, 1))?;
     /// let [below, above] = [r.frozen("below", Shape::new(1, 1))?, r.parameter("above", Shape::new(1, 1))?];
     /// let h = r.push("h", Product::plain(), [below, x])?;
     /// let y = r.push("y", Product::plain(), [above, h])?;
-    /// let mut tape = r.finish_for_training(y, false);
+    /// let mut tape = r.finish_for_training(y, Recompute::default());
     /// tape.set(x, &[2.0]);
     /// tape.set(below, &[3.0]);
     /// tape.forward_and_backward(y, 1.0);
@@ -286,6 +291,52 @@ impl<T: Real> Recorder<T> {
         result
     }
 
+    /// Like [`Recorder::scope`], and makes a segment of what is recorded: a training step can compute its values again in the
+    /// backward replay, instead of keeping them all that time ([`Recompute::segments`]).
+    ///
+    /// ```
+    /// use calculus::{Recompute, Recorder, activation::Activation};
+    /// use linalg::{Shape, hadamard::Hadamard, product::Product};
+    /// let mut r = Recorder::<f64>::new();
+    /// let mut x = r.parameter("x", Shape::new(100, 1))?;
+    /// for i in 0..8 {
+    ///     x = r.segment(&format!("segment.{i}"), |r| {
+    ///         let y = r.push("tanh", Activation::Tanh, [x])?;
+    ///         let z = r.push("square", Hadamard, [y, y])?;
+    ///         r.push("cube", Hadamard, [z, y])
+    ///     })?;
+    /// }
+    /// let ones = r.input("ones", Shape::new(1, 100))?;
+    /// let loss = r.push("loss", Product::plain(), [ones, x])?;
+    /// assert_eq!(r.segments(loss), 8);
+    /// let mut bytes = |segments| r.bytes_for_training(loss, Recompute { cheap: false, segments });
+    /// assert!(bytes(8) < bytes(0) / 2);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
+    pub fn segment<R>(
+        &mut self,
+        name: &str,
+        record: impl FnOnce(&mut Self) -> Result<R, RecordError>,
+    ) -> Result<R, RecordError> {
+        let outer = self.segment.replace(self.segments);
+        self.segments += 1;
+        let result = self.scope(name, record);
+        self.segment = outer;
+        result
+    }
+
+    /// Returns the number of segments that take part in the backward replay from this loss: the most of
+    /// [`Recompute::segments`] that has an effect.
+    ///
+    /// # Panics
+    /// If `loss` belongs to another recording.
+    pub fn segments(&self, loss: Var) -> usize {
+        assert_eq!(loss.recording, self.recording, "a value of another recording");
+        let mut takes_part = vec![false; self.nodes.len()];
+        plan::reached(&self.nodes, loss.node, true, &mut takes_part);
+        plan::segments(&self.nodes, &takes_part).len()
+    }
+
     /// Returns the shape of a value.
     ///
     /// # Panics
@@ -330,12 +381,12 @@ impl<T: Real> Recorder<T> {
     }
 
     /// Finishes the recording for training on this loss, in the least memory: the memory of a value is reused after its
-    /// last read, and with `recompute`, cheap values ([`Primitive::is_cheap`]) are recomputed instead of kept.
-    /// Parameters, their gradients, inputs and the loss stay readable. Every bit equals that of [`Recorder::finish`].
+    /// last read, and some values are computed again instead of kept. Parameters, their gradients, inputs and the loss stay
+    /// readable. Every bit equals that of [`Recorder::finish`].
     ///
     /// # Panics
     /// If `loss` belongs to another recording or is not a single number.
-    pub fn finish_for_training(self, loss: Var, recompute: bool) -> Tape<T> {
+    pub fn finish_for_training(self, loss: Var, recompute: Recompute) -> Tape<T> {
         assert_eq!(self.shape(loss), Shape::new(1, 1), "a loss is one number");
         let plan = Plan::Reuse { loss: loss.node, recompute };
         Tape::new(self.recording, self.nodes, self.names, plan)
@@ -356,7 +407,7 @@ impl<T: Real> Recorder<T> {
     }
 
     /// Returns the bytes that [`Recorder::finish_for_training`] will allocate.
-    pub fn bytes_for_training(&mut self, loss: Var, recompute: bool) -> u128 {
+    pub fn bytes_for_training(&mut self, loss: Var, recompute: Recompute) -> u128 {
         let most = self.bytes();
         if most >= BEYOND {
             return most;
@@ -414,6 +465,7 @@ impl<T: Real> Recorder<T> {
             moves,
             operation: rule.as_ref().map(|rule| rule.name()),
             layer: self.layer.clone(),
+            segment: self.segment,
             source,
             shape,
             memory,

@@ -157,3 +157,4 @@ pub use training::time::{Time, TimeBudget, TimeError};
 pub use training::tokenizer_choice::{TokenizerChoice, TokenizerChoiceError};
 pub use training::trainer::{AVERAGED, Trainer, is_sound};
 pub use training::training_loop::{Observer, Replay, Step};
+pub use training::training_memory::TrainingMemory;

@@ -5,6 +5,8 @@
 //! control groups leave (versions 1 and 2, every level up to the root), and what `ulimit -v` and `ulimit -d` leave of
 //! its address space and data. On other systems the allocator is asked.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::fs::read_to_string;
 use std::path::{Component, Path, PathBuf};
@@ -246,44 +248,70 @@ pub struct Bytes(pub u64);
 #[error("found \"{0}\", expected a size above 0 such as 800MB, 6GB or 4GiB")]
 pub struct BytesError(String);
 
+/// Units and their sizes, the largest first; a text may end with any of them, and a size is written with the first that divides it.
+const UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("TB", 1_000_000_000_000),
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("kB", 1000),
+    ("B", 1),
+];
+
 impl FromStr for Bytes {
     type Err = BytesError;
 
     fn from_str(text: &str) -> Result<Self, BytesError> {
-        const UNITS: [(&str, f64); 12] = [
-            ("kib", 1024.0),
-            ("mib", 1048576.0),
-            ("gib", 1073741824.0),
-            ("tib", 1099511627776.0),
-            ("kb", 1e3),
-            ("mb", 1e6),
-            ("gb", 1e9),
-            ("tb", 1e12),
-            ("k", 1e3),
-            ("m", 1e6),
-            ("g", 1e9),
-            ("b", 1.0),
-        ];
+        const SHORT: [(&str, u64); 3] = [("k", 1000), ("m", 1_000_000), ("g", 1_000_000_000)];
         let wrong = || BytesError(text.chars().take(40).collect());
         let given = text.trim().to_ascii_lowercase();
-        let with_unit =
-            UNITS.iter().find_map(|(unit, size)| Some((given.strip_suffix(unit)?, *size)));
-        let (number, unit) = with_unit.unwrap_or((given.as_str(), 1.0));
-        let number = number.trim_end();
-        let plain = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.');
-        let size: f64 = plain.then(|| number.parse().ok()).flatten().ok_or_else(wrong)?;
-        let bytes = size * unit;
-        if (1.0..=u64::MAX as f64).contains(&bytes) {
-            Ok(Bytes(bytes as u64))
-        } else {
-            Err(wrong())
+        let with_unit = UNITS.iter().chain(&SHORT).find_map(|(unit, size)| {
+            Some((given.strip_suffix(&unit.to_ascii_lowercase())?, *size))
+        });
+        let (number, unit) = with_unit.unwrap_or((given.as_str(), 1));
+        let (whole, part) = number.trim_end().split_once('.').unwrap_or((number.trim_end(), ""));
+        let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+        // More digits are no size; these fit 128 bits.
+        if whole.len() > 20 || part.len() > 12 || !digits(whole) || !digits(part) {
+            return Err(wrong());
         }
+        let scale = 10_u128.pow(part.len() as u32);
+        let scaled: u128 = format!("{whole}{part}").parse().map_err(|_| wrong())?;
+        match u64::try_from(scaled.checked_mul(unit.into()).ok_or_else(wrong)? / scale) {
+            Ok(bytes) if bytes > 0 => Ok(Bytes(bytes)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// Writes the size so that it is read back exactly: `6GB`, `1536MiB`, `4097B`.
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let divides = |(_, size): &&(&str, u64)| self.0.is_multiple_of(*size);
+        let (unit, size) = UNITS.iter().find(divides).unwrap_or(&("B", 1));
+        write!(f, "{}{unit}", self.0 / size)
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn what_is_no_size_is_refused() {
@@ -299,8 +327,47 @@ mod tests {
             "99999999999999999999999TB",
             "inf",
             "NaN",
+            "0GB",
+            "1.5.GB",
+            ".",
+            ".GB",
+            "1 2GB",
+            "18446744073709551616",
+            "18446744073709.551616MB",
+            "16777216TiB",
+            "0.0000000000001TB",
+            "6GBB",
+            "6 G B",
+            "+6GB",
+            "６GB",
         ] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+        for (text, bytes) in [
+            ("6GB", 6_000_000_000),
+            ("800MB", 800_000_000),
+            ("1.5GB", 1_500_000_000),
+            ("6GiB", 6 << 30),
+            ("0.5KiB", 512),
+            (".5k", 500),
+            ("7.kB", 7000),
+            ("4096", 4096),
+            ("18446744073709551615B", u64::MAX),
+        ] {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Every size is read back as it was written, and its JSON too.
+        #[test]
+        fn sizes_are_read_back(bytes in 1_u64.., zeros in 0_u32..64, unit in 0..UNITS.len(), count in 1_u64..10_000) {
+            for n in [bytes, (bytes >> zeros).max(1) << zeros.min(bytes.leading_zeros()), count * UNITS[unit].1] {
+                let size = Bytes(n);
+                prop_assert_eq!(size.to_string().parse(), Ok(size));
+                let json = serde_json::to_string(&size).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Bytes>(&json).unwrap(), size);
+            }
         }
     }
     use std::fs;

@@ -1,7 +1,7 @@
 //! A recording for training as planned: its rows and its memory, before any of it is allocated.
 
 use super::{RecordError, Recorder, Var};
-use crate::tape::plan::{self, Plan};
+use crate::tape::plan::{self, Plan, Recompute};
 use crate::tape::{Source, TapeMemory, shared_bytes};
 use linalg::{Real, Role, Shape};
 
@@ -31,15 +31,15 @@ impl<T: Real> Recorder<T> {
     /// Returns the rows and the memory that [`Recorder::finish_for_training`] would give, without allocating it.
     ///
     /// ```
-    /// use calculus::Recorder;
+    /// use calculus::{Recompute, Recorder};
     /// use linalg::{Shape, hadamard::Hadamard};
     /// let mut r = Recorder::<f64>::new();
     /// let w = r.parameter("w", Shape::new(1, 1))?;
     /// let x = r.input("x", Shape::new(1, 1))?;
     /// let y = r.push("y", Hadamard, [w, x])?;
-    /// let (rows, memory) = r.outline(y, false)?;
+    /// let (rows, memory) = r.outline(y, Recompute::default())?;
     /// assert_eq!((rows[2].flops, rows[2].backward_flops), (1, 2)); // w·x; dy·x and dy·w
-    /// assert_eq!(memory, r.finish_for_training(y, false).memory());
+    /// assert_eq!(memory, r.finish_for_training(y, Recompute::default()).memory());
     /// # Ok::<(), calculus::RecordError>(())
     /// ```
     ///
@@ -51,7 +51,7 @@ impl<T: Real> Recorder<T> {
     pub fn outline(
         &mut self,
         loss: Var,
-        recompute: bool,
+        recompute: Recompute,
     ) -> Result<(Vec<Planned>, TapeMemory), RecordError> {
         let shape = self.shape(loss);
         if self.bytes() >= super::BEYOND {

@@ -12,6 +12,7 @@ pub(crate) use access::weights;
 pub use access::{Parameter, hidden_matrices, matrices};
 pub use node::Source;
 pub(crate) use node::{Node, Within};
+pub use plan::Recompute;
 pub(crate) use row::shared_bytes;
 pub use row::{Row, TapeMemory};
 use rule::Fresh;
@@ -136,7 +137,7 @@ impl<T: Real> Tape<T> {
 
     /// Like [`Tape::forward`], and calls `watch` with every computed value, which it may change: to time an operation,
     /// to round its result, to stop at the first NaN. Views are skipped ([`Tape::is_view`]), because the values that
-    /// contain them are not.
+    /// contain them are not. What the backward replay computes again ([`Recompute`]) is without the change.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();

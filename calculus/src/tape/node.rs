@@ -52,6 +52,8 @@ pub(crate) struct Node<T> {
     pub(crate) operation: Option<&'static str>,
     /// The name of the outermost scope in which it was recorded.
     pub(crate) layer: Option<String>,
+    /// The number of the segment in which it was recorded.
+    pub(crate) segment: Option<usize>,
     pub(crate) source: Source,
     /// Whether it depends on a parameter, and on a parameter or an input.
     pub(crate) learned: bool,

@@ -6,6 +6,7 @@
 
 use crate::tape::{Node, Within, shared};
 use linalg::Real;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// The purpose of a recording.
@@ -19,9 +20,31 @@ pub(crate) enum Plan {
     Reuse {
         /// The node of the loss.
         loss: usize,
-        /// Whether cheap operations are recomputed for the backward replay.
-        recompute: bool,
+        /// The values that are computed again for the backward replay.
+        recompute: Recompute,
     },
+}
+
+/// The values that a training step computes again in its backward replay, instead of keeping them from the forward replay: less
+/// memory, more operations, the same bits.
+///
+/// ```
+/// use calculus::Recompute;
+/// assert_eq!(Recompute::default(), Recompute { cheap: false, segments: 0 }); // nothing
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Recompute {
+    /// Whether they include cheap values ([`Primitive::is_cheap`](linalg::Primitive::is_cheap)).
+    pub cheap: bool,
+    /// The number of segments ([`Recorder::segment`](crate::Recorder::segment)) of which they include all values but those
+    /// that an operation outside of the segment reads. They are the first segments that take part in the backward replay,
+    /// because it needs their values last.
+    pub segments: usize,
+}
+
+impl Recompute {
+    /// Only cheap values.
+    pub const CHEAP: Recompute = Recompute { cheap: true, segments: 0 };
 }
 
 /// The result of a plan.
@@ -113,6 +136,38 @@ pub(crate) fn reached<T: Real>(
     }
 }
 
+/// Returns the segments of which something takes part in the backward replay, in order.
+pub(crate) fn segments<T: Real>(nodes: &[Node<T>], takes_part: &[bool]) -> Vec<usize> {
+    let computed = nodes.iter().zip(takes_part).filter(|(n, part)| **part && n.rule.is_some());
+    computed.filter_map(|(node, _)| node.segment).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Marks the values that may be computed again.
+fn chosen<T: Real>(
+    nodes: &[Node<T>],
+    recompute: Recompute,
+    takes_part: &[bool],
+    roots: &[usize],
+) -> Vec<bool> {
+    let mut segments = segments(nodes, takes_part);
+    segments.truncate(recompute.segments);
+    let within = |node: &Node<T>| node.segment.is_some_and(|s| segments.binary_search(&s).is_ok());
+    let mut chosen: Vec<bool> = nodes
+        .iter()
+        .map(|node| node.rule.is_some() && (within(node) || recompute.cheap && node.is_cheap()))
+        .collect();
+    // What leaves a segment is kept, also if it is cheap: the next segment begins with it, and to compute it again would be
+    // to compute its segment at that time, and with that the one before.
+    for reader in nodes.iter().filter(|node| node.view.is_none()) {
+        for root in reader.operands().iter().map(|&o| roots[o]) {
+            if within(&nodes[root]) && nodes[root].segment != reader.segment {
+                chosen[root] = false;
+            }
+        }
+    }
+    chosen
+}
+
 /// Assigns the places of all nodes.
 pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
     let n = nodes.len();
@@ -194,7 +249,7 @@ fn lay_out_shared<T: Real>(nodes: &mut [Node<T>], layout: &mut Layout) {
     }
 }
 
-fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &mut Layout) {
+fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: Recompute, layout: &mut Layout) {
     let n = nodes.len();
     let backward = |i: usize| 2 * n - i;
     let mut takes_part = vec![false; n];
@@ -228,12 +283,14 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
             note(&mut read_backward, i, i);
         }
     }
-    // A recomputed value needs its operands at that time. Operands come before: one pass from the end.
+    // A recomputed value needs its operands at that time. Operands come before: one pass from the end. What the loss's own vjp
+    // reads stays: its forward and vjp may be one call.
+    let chosen = chosen(nodes, recompute, &takes_part, &roots);
     for i in (0..n).rev() {
         if let Some((first, _)) = read_backward[i]
-            && recompute
+            && chosen[i]
             && i != loss
-            && nodes[i].is_cheap()
+            && first != backward(loss)
         {
             let reader = 2 * n - first;
             layout.again[reader].push(i);

@@ -2,7 +2,7 @@
 
 use super::{Node, Rule, Source, Tape};
 use crate::Var;
-use crate::tape::plan::Plan;
+use crate::tape::plan::{Plan, Recompute};
 use linalg::{Formula, Real, Role, Shape, View};
 
 /// The bytes of a recording's memory.
@@ -72,8 +72,10 @@ pub struct Row<'a, T: Real> {
     pub kept: &'a [T],
     /// Floating-point operations of the forward replay. A view costs nothing, here and below.
     pub flops: u64,
-    /// Floating-point operations of the backward replay.
+    /// Floating-point operations of the backward replay, without those of values that are computed again.
     pub backward_flops: u64,
+    /// The values that the backward replay computes again before it needs them here ([`Recompute`]), in order.
+    pub recomputed: Vec<Var>,
     /// Bytes that the forward replay reads and writes, without caching.
     pub bytes: u64,
     /// Bytes that the backward replay reads and writes, without caching: the values that the vjp reads, and the
@@ -106,6 +108,19 @@ impl<T: Real> Tape<T> {
             gradients: bytes(self.gradients.len().saturating_sub(self.parameters)),
             kept: bytes(self.kept.len()),
             scratch: bytes(self.scratch.len()),
+        }
+    }
+
+    /// Returns which values the backward replay computes again; none in a recording that keeps its values.
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// assert_eq!(tape.recompute(), calculus::Recompute::default());
+    /// ```
+    pub fn recompute(&self) -> Recompute {
+        match self.plan {
+            Plan::Reuse { recompute, .. } => recompute,
+            Plan::Keep | Plan::ForwardOnly => Recompute::default(),
         }
     }
 
@@ -168,6 +183,7 @@ impl<T: Real> Tape<T> {
             kept: &self.kept[node.kept.clone()],
             flops: replayed.map_or(0, |rule| rule.flops(&self.nodes)),
             backward_flops: replayed.map_or(0, |rule| rule.vjp_flops(&self.nodes, self.trains())),
+            recomputed: self.layout.again[i].iter().map(|&again| self.var(again)).collect(),
             bytes: (touched * size_of::<T>()) as u64,
             backward_bytes: (back * size_of::<T>()) as u64,
         }

@@ -4,6 +4,7 @@ mod book;
 mod extremes;
 mod hard_floats;
 mod properties;
+mod recompute;
 mod recording;
 mod tails;
 mod views;

@@ -1,7 +1,7 @@
 //! A recording and its replays, with different plans: what each holds and refuses, and the error messages.
 
 use calculus::activation::Activation;
-use calculus::{RecordError, Recorder, Source, Tape, Var};
+use calculus::{Recompute, RecordError, Recorder, Source, Tape, Var};
 use linalg::formula::Matter;
 use linalg::{Shape, ShapeError, add::Add, affine::Affine, hadamard::Hadamard};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,8 +52,8 @@ fn tapes() -> [(Tape<f64>, Var); 4] {
     [
         finished(&|r, _| r.finish()),
         finished(&|r, _| r.finish_forward_only()),
-        finished(&|r, loss| r.finish_for_training(loss, false)),
-        finished(&|r, loss| r.finish_for_training(loss, true)),
+        finished(&|r, loss| r.finish_for_training(loss, Recompute::default())),
+        finished(&|r, loss| r.finish_for_training(loss, Recompute::CHEAP)),
     ]
 }
 
@@ -143,14 +143,14 @@ fn what_a_recording_for_training_holds() {
         assert!(with_gradient.map(|row| row.source).eq([Source::Parameter; 4]));
     }
     // The predicted memory is the allocated memory.
-    for recompute in [false, true] {
+    for recompute in [Recompute::default(), Recompute::CHEAP] {
         let (mut r, loss) = record();
         let said = r.bytes_for_training(loss, recompute);
         assert_eq!(said, bytes(&r.finish_for_training(loss, recompute)));
     }
     let [(other, _), ..] = tapes();
     let foreign = other.find("loss").unwrap();
-    let said = panics(|| drop(record().0.finish_for_training(foreign, false)));
+    let said = panics(|| drop(record().0.finish_for_training(foreign, Recompute::default())));
     assert!(said.contains("another recording"), "{said}");
 }
 
@@ -169,15 +169,15 @@ fn frozen_weights_change_no_bit_and_have_no_gradient() {
         let plans: [Finish; 4] = [
             |r, _| r.finish(),
             |r, _| r.finish_forward_only(),
-            |r, loss| r.finish_for_training(loss, false),
-            |r, loss| r.finish_for_training(loss, true),
+            |r, loss| r.finish_for_training(loss, Recompute::default()),
+            |r, loss| r.finish_for_training(loss, Recompute::CHEAP),
         ];
         for (plan, finish) in plans.iter().enumerate() {
             let (mut r, loss) = record_without(&frozen);
             let said = match plan {
                 0 => r.bytes(),
                 1 => r.bytes_forward_only(),
-                _ => r.bytes_for_training(loss, plan == 3),
+                _ => r.bytes_for_training(loss, Recompute { cheap: plan == 3, segments: 0 }),
             };
             let mut tape = finish(r, loss);
             assert_eq!(bytes(&tape), said, "{frozen:?}, plan {plan}");
@@ -234,7 +234,7 @@ fn frozen_weights_change_no_bit_and_have_no_gradient() {
     // A frozen factor costs a third of an affine map's step less: no gradient of its own.
     let flops = |frozen: &[&'static str]| {
         let (r, loss) = record_without(frozen);
-        let tape = r.finish_for_training(loss, false);
+        let tape = r.finish_for_training(loss, Recompute::default());
         let s = tape.find("s").unwrap().index();
         let row = tape.rows().nth(s).unwrap();
         (row.flops, row.backward_flops)
@@ -250,7 +250,7 @@ fn gradients_that_are_forgotten_are_written_anew() {
     let mut r = Recorder::<f64>::new();
     let [x, alone] = ["x", "alone"].map(|name| r.parameter(name, Shape::new(1, 1)).unwrap());
     let loss = r.push("loss", Hadamard, [x, x]).unwrap();
-    let mut tape = r.finish_for_training(loss, false);
+    let mut tape = r.finish_for_training(loss, Recompute::default());
     tape.set(x, &[3.0]);
     for _ in 0..2 {
         tape.parameters_and_gradients().1.fill(7.0);
@@ -354,5 +354,8 @@ fn what_cannot_be_recorded_is_refused_in_words() {
     for i in 0..40 {
         last = r.push(&format!("b{i}"), Add, [a, last]).unwrap();
     }
-    assert!(r.bytes() > 40 * 2 * 8 * (1 << 52) && r.bytes_for_training(last, true) == r.bytes());
+    assert!(
+        r.bytes() > 40 * 2 * 8 * (1 << 52)
+            && r.bytes_for_training(last, Recompute::CHEAP) == r.bytes()
+    );
 }

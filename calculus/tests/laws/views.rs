@@ -1,7 +1,7 @@
 //! Blocks of rows as views: for any plan, a recording with views has the values and gradients of one that copies.
 //! Elements are small integers, whose sums and products are exact in any order.
 
-use calculus::{Recorder, Tape, Var};
+use calculus::{Recompute, Recorder, Tape, Var};
 use linalg::{
     Formula, Gradient, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::Add,
     hadamard::Hadamard, product::Product, rows::Rows,
@@ -176,10 +176,10 @@ fn same(of: Write<'_>) -> Vec<f64> {
     for views in [true, false] {
         let (r, loss) = write(views, of);
         assert_eq!(replayed(r.finish(), loss), copied, "views {views}: every value kept");
-        for recompute in [false, true] {
+        for recompute in [Recompute::default(), Recompute::CHEAP] {
             let (r, loss) = write(views, of);
             let trained = replayed(r.finish_for_training(loss, recompute), loss);
-            assert_eq!(trained, copied, "views {views}: memory reused, recompute {recompute}");
+            assert_eq!(trained, copied, "views {views}: memory reused, {recompute:?}");
         }
     }
     copied

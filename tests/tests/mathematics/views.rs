@@ -1,7 +1,7 @@
 //! Every primitive of every crate does with rows of larger matrices, in a recording, what it does with matrices of
 //! their own: the same bits, whatever the plan.
 
-use calculus::{Recorder, Tape, Var};
+use calculus::{Recompute, Recorder, Tape, Var};
 use linalg::{
     Matrix, Primitive, Real, Shape, hadamard::Hadamard, product::Product, rows::Rows, scale::Scale,
 };
@@ -24,16 +24,16 @@ enum Lie {
 #[derive(Clone, Copy, Debug)]
 enum Plan {
     Keep,
-    Train { recompute: bool },
+    Train { recompute: Recompute },
 }
 
 /// Plans, and whether the matrices of the operands are computed; a parameter is never computed again.
 const PLANS: [(Plan, bool); 5] = [
     (Plan::Keep, false),
     (Plan::Keep, true),
-    (Plan::Train { recompute: false }, false),
-    (Plan::Train { recompute: false }, true),
-    (Plan::Train { recompute: true }, true),
+    (Plan::Train { recompute: Recompute { cheap: false, segments: 0 } }, false),
+    (Plan::Train { recompute: Recompute { cheap: false, segments: 0 } }, true),
+    (Plan::Train { recompute: Recompute::CHEAP }, true),
 ];
 
 /// Rows above an operand that lies between others, and below.

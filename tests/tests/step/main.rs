@@ -21,6 +21,7 @@ mod parts;
 mod pieces;
 mod preferences;
 mod reading;
+mod recomputation;
 mod restoring;
 mod same_bits;
 mod sampling;

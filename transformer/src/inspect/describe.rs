@@ -13,9 +13,10 @@ use crate::model::architecture::Architecture;
 use crate::model::family;
 use crate::model::outline::Outline;
 use crate::model::recorded_step::{ModelError, RecordedStep};
+use crate::training::training_memory::state_per_parameter;
 use calculus::optimizer::{OptimizerConfig, OptimizerKind};
-use calculus::{Planned, Recorder, Source};
-use linalg::{Primitive, Role, Shape, product::Product};
+use calculus::{Planned, Source};
+use linalg::{Primitive, Role, product::Product};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -247,15 +248,6 @@ impl Blocks {
     pub fn total(&self) -> Costs {
         Costs::sum(&self.parts)
     }
-}
-
-/// Returns the numbers that an optimizer remembers for each parameter.
-fn state_per_parameter(optimizer: OptimizerConfig) -> u64 {
-    let mut one = Recorder::<f32>::new();
-    let added = one.parameter("one", Shape::new(1, 1));
-    debug_assert!(added.is_ok(), "a first name");
-    let mut built = optimizer.build::<f32>(&one.parameter_list());
-    built.state().iter().map(|(_, state)| state.len() as u64).sum()
 }
 
 /// Returns the costs of every part; `state` is the optimizer's numbers per parameter.

@@ -35,6 +35,10 @@ pub struct Cost {
     pub forward_bytes: u64,
     /// Bytes that the backward replay reads and writes without any cache.
     pub backward_bytes: u64,
+    /// Floating-point operations of the values that are computed again before it, in the seconds of the backward replay.
+    pub recomputed_flops: u64,
+    /// Bytes that they read and write without any cache.
+    pub recomputed_bytes: u64,
 }
 
 /// The measurements of a training step.
@@ -71,7 +75,8 @@ impl Profile {
         }
         let config = trainer.config();
         let tokens = config.step_tokens();
-        let mut costs: Vec<Cost> = trainer.model().tape().rows().map(cost).collect();
+        let rows: Vec<Row<'_, T>> = trainer.model().tape().rows().collect();
+        let mut costs: Vec<Cost> = rows.iter().map(|row| cost(row, &rows)).collect();
         let mut clock = Clock {
             lap: Instant::now(),
             running: None,
@@ -109,6 +114,11 @@ impl Profile {
         let replay =
             self.operations.iter().map(|c| c.forward_flops + c.backward_flops).sum::<u64>();
         replay * self.replays as u64
+    }
+
+    /// Returns the floating-point operations of the values of a step that are computed again.
+    pub fn recomputed_flops(&self) -> u64 {
+        self.operations.iter().map(|c| c.recomputed_flops).sum::<u64>() * self.replays as u64
     }
 }
 
@@ -155,7 +165,8 @@ impl<T: Real> Observer<T> for Clock {
     }
 }
 
-fn cost<T: Real>(row: Row<'_, T>) -> Cost {
+fn cost<T: Real>(row: &Row<'_, T>, rows: &[Row<'_, T>]) -> Cost {
+    let again = || row.recomputed.iter().map(|var| &rows[var.index()]);
     let computed = row.source == Source::Operation;
     Cost {
         name: row.name.to_owned(),
@@ -167,6 +178,8 @@ fn cost<T: Real>(row: Row<'_, T>) -> Cost {
         backward_flops: row.backward_flops,
         forward_bytes: row.bytes,
         backward_bytes: row.backward_bytes,
+        recomputed_flops: again().map(|row| row.flops).sum(),
+        recomputed_bytes: again().map(|row| row.bytes).sum(),
     }
 }
 

@@ -18,11 +18,30 @@ pub(crate) struct CachedStep<T: Real> {
 }
 
 impl<T: Real> CachedStep<T> {
+    /// Returns the bytes that [`CachedStep::record`] would allocate.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other.
+    pub(crate) fn bytes(config: &Architecture, texts: usize) -> Result<u128, ModelError> {
+        Ok(Self::written(config, texts)?.0.bytes_forward_only())
+    }
+
     /// Records the prediction for `texts` texts.
     ///
     /// # Errors
     /// Sizes that contradict each other or need more memory than is available.
     pub(crate) fn record(config: &Architecture, texts: usize) -> Result<Self, ModelError> {
+        let (recorder, [tokens, positions, logits], blocks) = Self::written(config, texts)?;
+        memory::afford(recorder.bytes_forward_only())?;
+        let tape = recorder.finish_forward_only();
+        Ok(CachedStep { tape, tokens, positions, logits, blocks, context: config.context })
+    }
+
+    /// Records the prediction before its memory is allocated; returns also tokens, positions and logits.
+    fn written(
+        config: &Architecture,
+        texts: usize,
+    ) -> Result<(Recorder<T>, [Var; 3], Vec<BlockMarks>), ModelError> {
         config.validate()?;
         let mut recorder = Recorder::new();
         let r = &mut recorder;
@@ -34,10 +53,7 @@ impl<T: Real> CachedStep<T> {
         let c = Context { config, length: 1, form, without, dropout: None, cached, first: None };
         let marks = layers::network(c, r, tokens, positions)?;
         let logits = layers::logits(config, r, marks.last, marks.table)?; // V×texts
-        memory::afford(recorder.bytes_forward_only())?;
-        let tape = recorder.finish_forward_only();
-        let (blocks, context) = (marks.blocks, config.context);
-        Ok(CachedStep { tape, tokens, positions, logits, blocks, context })
+        Ok((recorder, [tokens, positions, logits], marks.blocks))
     }
 
     /// Reads a token of every text at position `place`, and caches its keys and values.

@@ -30,7 +30,7 @@ impl FrozenWeights {
     /// let mut frozen = FrozenWeights::default();
     /// frozen.push(true, &[1.0, 0.5]); // a matrix, exact as bfloat16
     /// frozen.push(true, &[1.0, 1.001]);
-    /// assert_eq!((frozen.shared(), frozen.len()), (2, 4));
+    /// assert_eq!((frozen.shared(), frozen.len(), frozen.bytes()), (2, 4, 2 * 2 + 2 * 4));
     /// assert_eq!(frozen.to_vec(), [1.0, 0.5, 1.0, 1.001]);
     /// ```
     pub fn push(&mut self, matrix: bool, elements: &[f32]) {
@@ -67,6 +67,11 @@ impl FrozenWeights {
     /// Returns the number of elements that are kept as bfloat16.
     pub fn shared(&self) -> usize {
         self.halves().flatten().map(|halves| halves.len()).sum()
+    }
+
+    /// Returns the bytes that the elements take.
+    pub fn bytes(&self) -> usize {
+        size_of::<u16>() * self.shared() + size_of::<f32>() * (self.len() - self.shared())
     }
 
     /// Returns all elements.

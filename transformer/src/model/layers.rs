@@ -218,7 +218,7 @@ fn block<T: Real>(
 ) -> Result<(Var, BlockMarks), RecordError> {
     let placement = c.config.placement;
     let residual_scale = c.config.residual_scale;
-    r.scope(&format!("block.{index}"), |r| {
+    r.segment(&format!("block.{index}"), |r| {
         let start = r.len();
         let h = c.norm_if(placement.before(), r, "norm_1", x)?;
         let first = r.len();

@@ -24,6 +24,7 @@ pub(crate) mod loss;
 pub(crate) mod outline;
 pub(crate) mod parameter_kind;
 mod parameters;
+mod recomputation;
 pub(crate) mod recorded_step;
 pub(crate) mod recording;
 pub(crate) mod scores;

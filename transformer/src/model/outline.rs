@@ -4,7 +4,7 @@ use crate::model::architecture::{Architecture, ConfigError};
 use crate::model::layers::Marks;
 use crate::model::recorded_step::{ModelError, RecordedStep, Wanted};
 use crate::words;
-use calculus::{Planned, TapeMemory, Var};
+use calculus::{Planned, Recompute, TapeMemory, Var};
 use linalg::Real;
 
 /// A training step as planned: see [`RecordedStep::outline`].
@@ -55,7 +55,8 @@ impl<T: Real> RecordedStep<T> {
             }
             .into());
         }
-        let recompute = Self::recomputes(config, sequences, length);
+        let cheap = Self::recomputes(config, sequences, length);
+        let recompute = Recompute { cheap, ..Recompute::default() };
         let (rows, memory) = recorder.outline(values.loss, recompute)?;
         let (marks, positions, loss) = (values.marks, values.positions, values.loss);
         Ok(Outline { rows, memory, marks, positions, loss })

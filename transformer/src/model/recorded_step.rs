@@ -79,6 +79,18 @@ pub enum ModelError {
     /// A model that needs more memory than is available.
     #[error("{0}: take a smaller batch, context or model")]
     Memory(#[from] MemoryError),
+    /// A budget of memory in which the model cannot be trained.
+    #[error(
+        "training takes at least {} of memory, with the values of every block computed again, and the budget is {}: take a \
+         smaller batch or context, adapters (lora) or frozen weights, or a larger budget",
+        memory::bytes(*needed), memory::bytes(*budget)
+    )]
+    Budget {
+        /// The bytes that are needed at least.
+        needed: u128,
+        /// The bytes that are allowed.
+        budget: u128,
+    },
     /// A batch without a token to predict.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
@@ -168,14 +180,16 @@ impl<'a> Wanted<'a> {
         Wanted { config, sequences, length, form: Form::Fused, without, seed: 0, loss }
     }
 
-    fn record<T: Real>(
+    #[must_use]
+    pub(super) fn with_seed(self, seed: u64) -> Self {
+        Wanted { seed, ..self }
+    }
+
+    pub(super) fn record<T: Real>(
         &self,
         finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<RecordedStep<T>, ModelError> {
-        let (mut recorder, values) = self.written()?;
-        if let Some(frozen) = &self.config.adaptation.frozen {
-            recorder.share(frozen.halves());
-        }
+        let (recorder, values) = self.written()?;
         let Values { tokens, positions, first, targets, step, .. } = values;
         let Values { predictions, pairs, loss, marks, .. } = values;
         let mut tape = finish(recorder, loss)?;
@@ -240,6 +254,9 @@ impl<'a> Wanted<'a> {
         let marks = layers::network(c, r, tokens, positions)?;
         let Loss { loss, predictions, pairs } =
             loss::record(config, form, r, (&marks, targets), loss)?;
+        if let Some(frozen) = &config.adaptation.frozen {
+            recorder.share(frozen.halves());
+        }
         let values =
             Values { tokens, positions, first, targets, step, predictions, pairs, loss, marks };
         Ok((recorder, values))
@@ -269,30 +286,6 @@ impl<T: Real> RecordedStep<T> {
     ) -> Result<Self, ModelError> {
         let loss = VocabularyLoss { chunk: NonZeroUsize::new(chunk), ..Default::default() };
         Wanted { loss, seed, ..Wanted::new(config, sequences, length) }.record(kept)
-    }
-
-    /// Returns whether a recording for training recomputes cheap values instead of keeping them: if they would take
-    /// much memory, and their time is small compared with products of this width.
-    pub fn recomputes(config: &Architecture, sequences: usize, length: usize) -> bool {
-        /// Layers × tokens × width; the kept values would take 30 bytes for each.
-        const LARGE: usize = 1 << 20;
-        let size = config.layers.saturating_mul(sequences.saturating_mul(length));
-        size.saturating_mul(config.width) >= LARGE
-    }
-
-    /// Like [`RecordedStep::record`] in the fused form, for training in the least memory: only parameters, their
-    /// gradients, inputs and the loss can be read after a replay.
-    pub fn record_for_training(
-        config: &Architecture,
-        sequences: usize,
-        length: usize,
-        seed: u64,
-    ) -> Result<Self, ModelError> {
-        let recompute = Self::recomputes(config, sequences, length);
-        Wanted { seed, ..Wanted::new(config, sequences, length) }.record(|mut r, loss| {
-            memory::afford(r.bytes_for_training(loss, recompute))?;
-            Ok(r.finish_for_training(loss, recompute))
-        })
     }
 
     /// Like [`RecordedStep::record`] in the textbook form, without some of its parts.

@@ -1,6 +1,7 @@
 //! The settings of a training run, under names that files and flags share.
 
 use crate::keyed::keyed;
+use crate::memory::Bytes;
 use crate::model::adaptation::{Adaptation, Adapter};
 use crate::model::architecture::{
     Activation, Architecture, ConfigError, Gain, Norm, Placement, QueryKeyNorm,
@@ -265,6 +266,10 @@ pub struct TrainingConfig {
     /// is no average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average: Option<f64>,
+    /// The most memory that training may take ([`TrainingMemory`](crate::TrainingMemory)); if it needs more, the values of
+    /// some blocks are computed again in the backward replay. No limit if absent. No bit depends on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Bytes>,
     /// The seed of initial weights, windows and dropout.
     pub seed: u64,
     /// Steps between two evaluations and checkpoints; 0 evaluates only at the end.

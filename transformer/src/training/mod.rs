@@ -18,3 +18,4 @@ pub(crate) mod time;
 pub(crate) mod tokenizer_choice;
 pub(crate) mod trainer;
 pub(crate) mod training_loop;
+pub(crate) mod training_memory;

@@ -1,7 +1,8 @@
 //! A model in training: its recorded step, its corpus's batches, and the loop.
 
-use crate::memory;
+use crate::memory::{self, Bytes};
 use crate::model::architecture::Architecture;
+use crate::model::layers::learned_list;
 use crate::model::recorded_step::{ModelError, RecordedStep};
 use crate::model::recording::Recording;
 use crate::text::corpus::Corpus;
@@ -12,6 +13,7 @@ use crate::training::evaluation::{Evaluation, Preferred};
 use crate::training::recipe::Recipe;
 use crate::training::reference::refer;
 use crate::training::training_loop::{Observer, Source, Step, TrainingLoop};
+use crate::training::training_memory::TrainingMemory;
 use calculus::Parameter;
 use calculus::optimizer::{MEAN, OptimizerKind};
 use linalg::Real;
@@ -118,10 +120,8 @@ impl<T: Real> Trainer<T> {
         model: &Architecture,
         weights: Option<&[S]>,
     ) -> Result<Self, ModelError> {
-        let sequences = config.sequences_at_once();
         let room = memory::room();
-        let mut model =
-            RecordedStep::record_for_training(model, sequences, config.context, config.seed)?;
+        let mut model = recorded(&config, model)?;
         match weights {
             None => model.initialise(config.seed),
             Some(learned) if model.config().adaptation.frozen.is_some() => {
@@ -278,6 +278,15 @@ impl<T: Real> Trainer<T> {
         measured
     }
 
+    /// Returns the memory that training takes.
+    pub fn memory(&self) -> TrainingMemory {
+        let model = self.model.config();
+        let learned = self.model.tape().parameters().len() as u64;
+        let beside = TrainingMemory::beside::<T>(&self.config, model, learned);
+        let beside = beside.expect("the sizes of a model that is recorded");
+        beside.with_step(self.model.tape().memory(), model)
+    }
+
     /// Sets the number of steps at which the schedule ends, for a run whose number of steps follows its time.
     pub fn expect_steps(&mut self, steps: u64) {
         self.config.steps = steps.min(self.config.most_steps());
@@ -319,6 +328,27 @@ impl<T: Real> Trainer<T> {
     pub fn set_steps(&mut self, steps: u64) {
         self.training.optimizer.set_steps(steps);
     }
+}
+
+/// Records the step of a run within its budget of memory ([`TrainingConfig::memory`]).
+fn recorded<T: Real>(
+    config: &TrainingConfig,
+    model: &Architecture,
+) -> Result<RecordedStep<T>, ModelError> {
+    let (sequences, length) = (config.sequences_at_once(), config.context);
+    let Some(Bytes(budget)) = config.memory else {
+        return RecordedStep::record_for_training(model, sequences, length, config.seed);
+    };
+    let learned: usize = learned_list(model)?.iter().map(|p| p.shape.len()).sum();
+    let beside = TrainingMemory::beside::<T>(config, model, learned as u64)?;
+    let frozen = model.adaptation.frozen.as_ref().map_or(0, |frozen| frozen.bytes());
+    let beside = beside.total() + frozen as u128;
+    let budget = u128::from(budget);
+    let left = budget.saturating_sub(beside);
+    RecordedStep::record_within(model, sequences, length, config.seed, left).map_err(|e| match e {
+        ModelError::Budget { needed, .. } => ModelError::Budget { needed: needed + beside, budget },
+        other => other,
+    })
 }
 
 /// The name of the averaged weights in a checkpoint.

@@ -13,6 +13,7 @@ mod families;
 mod files;
 mod hostile;
 mod laws;
+mod memory;
 mod model;
 mod pace;
 mod place;

@@ -42,7 +42,7 @@ pub(crate) struct Ablate {
 }
 
 /// Settings whose values cannot be compared, and why.
-const NO_FACTORS: [(&str, &str); 9] = [
+const NO_FACTORS: [(&str, &str); 10] = [
     ("data", "losses on different texts cannot be compared"),
     ("field", "losses on different texts cannot be compared"),
     ("tokenizer", "losses per token of different tokenizers cannot be compared"),
@@ -50,6 +50,7 @@ const NO_FACTORS: [(&str, &str); 9] = [
     ("steps", "every combination trains for the same time: --time"),
     ("time", "every combination trains for the same time: --time"),
     ("eval_every", "it does not change what is learned"),
+    ("memory", "it does not change what is learned"),
     ("threads", "it does not change what is learned"),
     ("out", "it does not change what is learned"),
 ];

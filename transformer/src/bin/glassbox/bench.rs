@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 use transformer::inspect::diagnose::health::Watch;
 use transformer::inspect::profile::{Cost, Profile, median};
-use transformer::{Architecture, Corpus, Decoder, Preset, Trainer, TrainingConfig};
+use transformer::{Architecture, Corpus, Decoder, Preset, Trainer, TrainingConfig, TrainingMemory};
 
 /// Measure time and memory of a training step, by operation, against the limits of this machine.
 ///
@@ -74,12 +74,11 @@ struct ProductRate {
 
 /// Memory in bytes.
 struct Memory {
-    parameters: usize,
-    gradients: usize,
-    optimizer: usize,
-    activations: usize,
+    step: TrainingMemory,
     packing: usize,
     resident: Option<u64>,
+    /// The number of blocks computed again in the backward replay.
+    recomputed: usize,
 }
 
 /// The speed of generating tokens one after another.
@@ -160,15 +159,11 @@ fn measure(
     let resident = resident::peak();
     let products = products(model, trainer.model().batch())?;
     let watch = if watch { Some(watching(&mut trainer, &corpus, steps)?) } else { None };
-    let tape = trainer.model().tape().memory();
-    let optimizer = trainer.state().iter().skip(1).map(|(_, m)| 4 * m.len()).sum();
     let memory = Memory {
-        parameters: tape.parameters + tape.frozen + tape.shared,
-        gradients: tape.parameter_gradients,
-        optimizer,
-        activations: tape.values + tape.gradients + tape.kept + tape.scratch,
+        step: trainer.memory(),
         packing: limits::packing_bytes() * current_num_threads(),
         resident,
+        recomputed: trainer.model().recomputed_blocks(),
     };
     let parameters = generate.then(|| trainer.merged().into_owned());
     drop(trainer);
@@ -296,8 +291,10 @@ fn by_name(costs: &[Cost]) -> Vec<Cost> {
                 group.backward_seconds += cost.backward_seconds;
                 group.forward_flops += cost.forward_flops;
                 group.backward_flops += cost.backward_flops;
+                group.recomputed_flops += cost.recomputed_flops;
                 group.forward_bytes += cost.forward_bytes;
                 group.backward_bytes += cost.backward_bytes;
+                group.recomputed_bytes += cost.recomputed_bytes;
             }
             None => grouped.push(Cost { name, ..cost.clone() }),
         }

@@ -49,6 +49,7 @@ impl Examined {
         watched: Option<u64>,
     ) -> Result<Self> {
         settings.without(&["time"], "only train takes a time")?;
+        settings.without(&["memory"], "a budget of memory is for training")?;
         settings.without(&Settings::FINE_TUNING, Settings::GOES_ON)?;
         match given {
             None => Self::sizes(settings),
@@ -95,7 +96,8 @@ impl Examined {
             );
         }
         let trained = own.complete()?;
-        let config = given.over(own)?.complete()?;
+        // A budget of memory is for training.
+        let config = TrainingConfig { memory: None, ..given.over(own)?.complete()? };
         settings.fit(&config)?;
         let directory = run::model_directory(path);
         // A run that ended before its first checkpoint has no model: it begins from its seed.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use transformer::disk::write_atomically;
 use transformer::inspect::plan::{Pilots, Plan, Request};
-use transformer::memory::{self, Bytes};
+use transformer::memory;
 use transformer::{Time, TrainingConfig};
 
 /// Plan a training run: the size, context, batch and rates that reach the lowest loss in a given time on this machine.
@@ -24,12 +24,10 @@ use transformer::{Time, TrainingConfig};
 /// their predicted losses and 90 % intervals. Settings that are given stay; all others are chosen. If the run reads
 /// its text more than ten times, a small copy of it measures what repetition costs, and whether dropout and decay help.
 #[derive(Args)]
+#[command(mut_arg("memory", |arg| arg.help("The most memory that the run may take, such as 6GB or 800MB [default: what this process may have]")))]
 pub(crate) struct PlanRun {
     #[command(flatten)]
     settings: Settings,
-    /// The most memory that the run may take, such as 6GB or 800MB [default: what this process may have]
-    #[arg(long, value_name = "SIZE")]
-    memory: Option<Bytes>,
     /// File for the settings of the run, for `train --config`
     #[arg(long, value_name = "FILE", default_value = "plan.toml")]
     save: PathBuf,
@@ -48,7 +46,8 @@ pub(crate) struct PlanRun {
 /// and GPT-2's 1.672, both with 155,000 parameters; a step takes 1.3 times as long.
 const ARCHITECTURE: &str = "llama";
 /// Settings that are not the model's or the training's: they are used, not chosen.
-const USED: [&str; 7] = ["data", "field", "tokenizer", "preset", "architecture", "time", "threads"];
+const USED: [&str; 8] =
+    ["data", "field", "tokenizer", "preset", "architecture", "time", "memory", "threads"];
 
 impl PlanRun {
     pub(crate) fn run(self) -> Result<()> {
@@ -69,6 +68,8 @@ impl PlanRun {
         if settings.architecture.is_none() && settings.preset.is_none() {
             settings.architecture = Some(ARCHITECTURE.to_owned());
         }
+        // The size is chosen so that nothing has to be computed again.
+        settings.memory = None;
         let config = settings.complete()?;
         self.settings.fit(&config)?;
         on_threads(settings.threads, || self.plan(config, time, began))
@@ -100,7 +101,7 @@ impl PlanRun {
         let now = resident::now().unwrap_or_default();
         let most = resident::peak().unwrap_or_default();
         let available = room.saturating_add(now);
-        let allowed = self.memory.map_or(available, |memory| memory.0);
+        let allowed = self.settings.memory.map_or(available, |memory| memory.0);
         if allowed > available {
             let [asked, there] = [allowed, available].map(|n| memory::bytes(n.into()));
             remark(format!("memory   {asked} are allowed, but only {there} are available"));

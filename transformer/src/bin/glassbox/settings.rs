@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use transformer::TrainingConfig;
+use transformer::memory::Bytes;
 use transformer::model::family;
 use transformer::{
     Activation, Gain, Norm, Parametrization, Placement, PositionsKind, PreferenceKind, Preset,
@@ -238,6 +239,10 @@ pub(crate) struct Settings {
     /// for --resume keeps both [default: the last step's weights]
     #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) average: Option<f64>,
+    /// Most memory that training may take, such as 6GB or 800MB: if it needs more, the values of as few blocks as possible are
+    /// computed again in the backward pass instead of kept, with the same bits [default: no limit, and all are kept]
+    #[arg(long, value_name = "SIZE", help_heading = "Training")]
+    pub(crate) memory: Option<Bytes>,
     /// Seed of initial weights, windows and dropout
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,

@@ -39,8 +39,8 @@ pub(crate) struct Train {
     /// Settings file with the names of the flags: `learning_rate = 1e-3`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Resume an interrupted run; only --steps or --time, --eval-every, --threads, and --data and --from (if the same text or
-    /// model moved) may change
+    /// Resume an interrupted run; only --steps or --time, --eval-every, --memory, --threads, and --data and --from (if the
+    /// same text or model moved) may change
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "overwrite"])]
     resume: Option<PathBuf>,
     /// Replace the run that --out holds
@@ -106,26 +106,26 @@ impl Train {
 
     /// Returns the settings of a run that resumes.
     fn resumed(&self, run: &Path) -> Result<Settings> {
-        let Settings { steps, time, eval_every, threads, data, from, .. } = self.settings.clone();
-        let given = Settings { threads: None, ..self.settings.clone() };
-        let changes = Settings { steps, time, eval_every, data, from, ..Settings::default() };
-        if given.table()? != changes.table()? {
+        let asked = self.settings.clone();
+        let Settings { steps, time, eval_every, memory, threads, data, from, .. } = asked.clone();
+        let free = Settings { steps, time, eval_every, memory, data, from, ..Settings::default() };
+        if (Settings { threads: None, ..asked }).table()? != free.table()? {
             return Err(
-                "with --resume, only --steps or --time, --eval-every, --threads, --data and --from may be given: the \
+                "with --resume, only --steps or --time, --eval-every, --memory, --threads, --data and --from may be given: the \
                         others are the run's own"
                     .into(),
             );
         }
         let own = run::settings(run)?;
-        if own.data.is_none() && changes.data.is_some() {
+        if own.data.is_none() && free.data.is_some() {
             return Err("the run trains on the embedded stories: leave out --data".into());
         }
-        if own.from.is_none() && changes.from.is_some() {
+        if own.from.is_none() && free.from.is_some() {
             return Err("the run did not begin with a model: leave out --from".into());
         }
-        let from = changes.from.as_deref().map(|from| run::model_of(Path::new(from)));
+        let from = free.from.as_deref().map(|from| run::model_of(Path::new(from)));
         let from = from.transpose()?.map(|directory| directory.display().to_string());
-        Settings { threads, from, ..changes }.over(own)
+        Settings { threads, from, ..free }.over(own)
     }
 
     fn train(

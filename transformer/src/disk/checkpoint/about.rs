@@ -12,7 +12,7 @@ const VERSION: &str = "2";
 /// The prefix of a setting's name.
 const SETTING: &str = "setting.";
 /// Settings that may change when a run resumes.
-const FREE: [&str; 3] = ["steps", "time", "eval_every"];
+const FREE: [&str; 4] = ["steps", "time", "eval_every", "memory"];
 /// The most steps of a run, so that steps, batches and their parts fit 64 bits.
 const MOST_STEPS: u64 = 1 << 40;
 

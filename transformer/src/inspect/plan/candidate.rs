@@ -4,6 +4,7 @@ use super::request::Request;
 use crate::inspect::describe::Description;
 use crate::training::config::{OptimizerKind, ScheduleKind, TrainingConfig};
 use crate::training::trainer::Trainer;
+use crate::training::training_memory::TrainingMemory;
 
 /// Widths and layers: about a layer for 64 features, as in GPT-2 and nanoGPT's presets, but at least two, for one layer of
 /// attention cannot copy what followed an earlier occurrence.
@@ -101,15 +102,13 @@ impl Candidate {
         let sequences = config.sequences_at_once();
         let described = Description::of(&model, sequences, config.context, config.rule());
         let described = described.map_err(|e| e.to_string())?;
-        // Tokens and targets of a batch.
-        let drawn = 8 * (config.batch * config.context) as u64;
-        // Averaged weights; and the weights once more, for the sample at the end.
-        let copies = 1 + u64::from(config.average.is_some());
         let parameters = described.total.parameters;
+        let beside = TrainingMemory::beside::<f32>(&config, &model, parameters);
+        let beside = beside.map_err(|e| e.to_string())?;
         Ok(Candidate {
             parameters,
             flops: described.flops_per_token(),
-            bytes: described.bytes() + drawn + 4 * copies * parameters,
+            bytes: described.bytes() + beside.average + beside.batch + beside.copy,
             demanded: u128::from(described.bytes() - described.total.optimizer)
                 + Trainer::<f32>::beside(&config, parameters),
             config,

@@ -1,6 +1,7 @@
 //! A benchmark's results as text and as JSON.
 
 use super::*;
+use transformer::memory::bytes;
 
 impl Measured {
     /// Returns the model FLOPs of a step over the machine's peak FLOPs in its time.
@@ -16,6 +17,7 @@ impl Measured {
                 "forward_seconds": c.forward_seconds, "backward_seconds": c.backward_seconds,
                 "forward_flops": c.forward_flops, "backward_flops": c.backward_flops,
                 "forward_bytes": c.forward_bytes, "backward_bytes": c.backward_bytes,
+                "recomputed_flops": c.recomputed_flops, "recomputed_bytes": c.recomputed_bytes,
             })
         };
         let product = |r: &ProductRate| {
@@ -44,12 +46,16 @@ impl Measured {
             "replays": p.replays,
             "update_seconds": p.update_seconds,
             "memory": {
-                "parameters": self.memory.parameters,
-                "gradients": self.memory.gradients,
-                "optimizer": self.memory.optimizer,
-                "activations": self.memory.activations,
+                "parameters": self.memory.step.weights,
+                "gradients": self.memory.step.gradients,
+                "optimizer": self.memory.step.optimizer,
+                "activations": self.memory.step.activations,
                 "packing": self.memory.packing,
+                "training": u64::try_from(self.memory.step.total()).ok(),
+                "budget": config.memory.map(|budget| budget.0),
             },
+            "recomputed_blocks": self.memory.recomputed,
+            "recomputed_flops": p.recomputed_flops(),
             "watch": self.watch.as_ref().map(|w| json!({
                 "plain_seconds": w.plain, "watched_seconds": w.watched, "cost": w.cost(),
             })),
@@ -125,8 +131,11 @@ impl Measured {
             let rate = |count: u64, seconds: f64| {
                 if count == 0 || seconds == 0.0 { 0.0 } else { count as f64 * replays / seconds }
             };
+            // The backward time includes that of values that are computed again.
+            let backward_flops = c.backward_flops + c.recomputed_flops;
+            let backward_bytes = c.backward_bytes + c.recomputed_bytes;
             let (flops, bytes) =
-                (c.forward_flops + c.backward_flops, c.forward_bytes + c.backward_bytes);
+                (c.forward_flops + backward_flops, c.forward_bytes + backward_bytes);
             // The loss computes both directions at once, and is counted as forward.
             let whole = c.backward_seconds == 0.0;
             let (forward_flops, forward_bytes) =
@@ -142,8 +151,8 @@ impl Measured {
                 giga * rate(forward_bytes, f),
                 1e3 * b,
                 100.0 * b / step,
-                giga * rate(c.backward_flops, b),
-                giga * rate(c.backward_bytes, b),
+                giga * rate(backward_flops, b),
+                giga * rate(backward_bytes, b),
                 100.0 * rate(flops, f + b) / limits.flops,
                 100.0 * rate(bytes, f + b) / limits.bytes
             )?;
@@ -154,7 +163,7 @@ impl Measured {
         )?;
         let update = p.update_seconds;
         // Parameters, gradients and two moments are read; all but the gradients are written.
-        let moved = (7 * self.memory.parameters) as f64 / update;
+        let moved = (7 * self.memory.step.weights) as f64 / update;
         writeln!(
             out,
             "{:<32}{:>9.2} ms {:>5.1}%   {:.1} GB/s, {:.0} % of memory's",
@@ -187,18 +196,28 @@ impl Measured {
                 100.0 * w.cost()
             )?;
         }
-        let m = &self.memory;
-        let mega = |bytes: usize| bytes as f64 * 1e-6;
+        let (m, step) = (&self.memory, &self.memory.step);
+        let mega = |bytes: u64| bytes as f64 * 1e-6;
         writeln!(
             out,
             "memory    parameters {:.1} MB, gradients {:.1}, optimiser {:.1}, activations {:.1}, packing \
              {:.1}",
-            mega(m.parameters),
-            mega(m.gradients),
-            mega(m.optimizer),
-            mega(m.activations),
-            mega(m.packing)
+            mega(step.weights),
+            mega(step.gradients),
+            mega(step.optimizer),
+            mega(step.activations),
+            mega(m.packing as u64)
         )?;
+        if let Some(budget) = config.memory {
+            writeln!(
+                out,
+                "budget    {}: {} of {} computed again in the backward replay, {:.1} % more operations",
+                bytes(budget.0.into()),
+                m.recomputed,
+                count(model.layers, "block"),
+                100.0 * p.recomputed_flops() as f64 / p.flops() as f64
+            )?;
+        }
         if let Some(resident) = m.resident {
             writeln!(out, "          {:.1} MB resident at most", resident as f64 * 1e-6)?;
         }
@@ -207,7 +226,7 @@ impl Measured {
                 out,
                 "generate  {:.1} tokens/s, {:.1} MB of weights a token: {:.1} GB/s, {:.0} % of the {:.1} that memory gave",
                 g.tokens_per_second,
-                mega(g.bytes),
+                mega(g.bytes as u64),
                 giga * g.tokens_per_second * g.bytes as f64,
                 100.0 * g.share,
                 giga * g.bandwidth

@@ -4,10 +4,10 @@ use super::given::Given;
 use super::measured::own_text;
 use crate::Result;
 use std::cell::OnceCell;
-use transformer::Corpus;
 use transformer::inspect::compare::divergence::{Outcome, Side, first};
 use transformer::inspect::compare::report::Searched;
 use transformer::model::family;
+use transformer::{Corpus, TrainingConfig};
 
 /// Replays the first run beside each other run. A pair that cannot be replayed is a remark.
 pub(super) fn search(given: &[Given], steps: u64, remarks: &mut Vec<String>) -> Vec<Searched> {
@@ -63,7 +63,8 @@ fn between(own: &Given, text: &OnceCell<Corpus>, other: &Given, steps: u64) -> R
 }
 
 fn side<'a>(given: &Given, corpus: &'a Corpus) -> Result<Side<'a>> {
-    let config = given.run.clone().expect("a run");
+    // A budget of memory is for training.
+    let config = TrainingConfig { memory: None, ..given.run.clone().expect("a run") };
     if let Some(from) = &config.from {
         return Err(format!("a run that starts from a model ({from}) is not replayed").into());
     }

@@ -2,6 +2,7 @@
 
 use crate::settings::Settings;
 use calculus::optimizer::OptimizerKind;
+use transformer::memory::Bytes;
 use transformer::model::family;
 use transformer::{Activation, Architecture};
 use transformer::{
@@ -80,6 +81,7 @@ fn odd() -> Settings {
         epsilon: Some(1e-6),
         clip: Some(0.5),
         average: Some(0.99),
+        memory: Some(Bytes(7_500_000_000)),
         seed: Some(99),
         eval_every: Some(11),
         ..Settings::default()
@@ -158,6 +160,7 @@ fn meant() -> TrainingConfig {
         beta2: 0.8,
         epsilon: Some(1e-6),
         clip: 0.5,
+        memory: Some(Bytes(7_500_000_000)),
         seed: 99,
         average: Some(0.99),
         eval_every: 11,

@@ -8,6 +8,7 @@ use linalg::Vectors;
 use std::path::Path;
 use transformer::disk::Restored;
 use transformer::disk::checkpoint::About;
+use transformer::memory::bytes;
 use transformer::model::family;
 use transformer::text::packing::Counts;
 use transformer::{ScheduleKind, Trainer, TrainingConfig};
@@ -133,6 +134,16 @@ pub(super) fn introduce(
             remark(format!("learned  {moving} of them; the others are frozen"));
         }
         None => {}
+    }
+    if let Some(budget) = config.memory {
+        let again = match trainer.model().recomputed_blocks() {
+            0 => "no block is".to_owned(),
+            n => format!("{n} of {} are", count(model.layers, "block")),
+        };
+        let [taken, budget] = [trainer.memory().total(), budget.0.into()].map(bytes);
+        remark(format!(
+            "memory   {taken} of {budget}: {again} computed again in the backward pass"
+        ));
     }
     if let Some(from) = config.from.as_deref().filter(|_| trainer.steps() == 0) {
         // A twentieth of the time of training, which takes three times as long for a token.

@@ -49,12 +49,10 @@ impl Session<'_> {
         .svg()
     }
 
-    /// Generates a text after a line end, or an answer to the example's question; none from a large model that was trained
-    /// before, of which there would be a second copy in memory.
+    /// Generates a text after a line end, or an answer to the example's question.
     pub(super) fn sample(&mut self) -> Result<String> {
-        const LARGEST: usize = 1 << 26;
-        let copied = self.trainer.config().from.is_some();
-        if copied && self.trainer.model().config().parameters() > LARGEST {
+        let parameters = self.trainer.model().config().parameters();
+        if !self.trainer.config().generates_a_sample(parameters) {
             return Ok(String::new());
         }
         let mut writer = generate::writer(

@@ -23,7 +23,7 @@ pub struct Cause {
 }
 
 /// Settings that name no part of a step.
-const OUTSIDE: [&str; 3] = ["eval_every", "field", "data"];
+const OUTSIDE: [&str; 4] = ["eval_every", "field", "data", "memory"];
 
 /// A change that makes the second run more like the first one.
 struct Candidate<'a> {
