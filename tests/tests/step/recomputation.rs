@@ -36,6 +36,7 @@ fn variants(model: &Architecture) -> Vec<(&'static str, Architecture)> {
         rank: 2,
         alpha: 3.0,
         rank_stabilized: false,
+        magnitudes: false,
         dropout: 0.3,
         targets: vec![Target::Query, Target::Value, Target::Projection, Target::Contracted],
     };
@@ -43,6 +44,8 @@ fn variants(model: &Architecture) -> Vec<(&'static str, Architecture)> {
     let list = model.parameter_list().unwrap();
     let exact: Vec<f32> =
         models::parameters(9, &list).into_iter().map(|x| bf16_to_f32(f64_to_bf16(x))).collect();
+    let lengths = Adapter { magnitudes: true, ..adapter.clone() };
+    let with_lengths = Adaptation { adapter: Some(lengths), ..Adaptation::default() };
     let adapted = Adaptation { adapter: Some(adapter), ..Adaptation::default() };
     let shared = FrozenWeights::of(&list, &exact, |name| adapted.freezes(name));
     assert!(shared.shared() > 0);
@@ -51,6 +54,7 @@ fn variants(model: &Architecture) -> Vec<(&'static str, Architecture)> {
         ("plain", model.clone()),
         ("dropout", Architecture { dropout: 0.2, ..model.clone() }),
         ("adapters", with(adapted.clone())),
+        ("adapters with lengths of rows", with(with_lengths)),
         ("adapters beside bfloat16", with(Adaptation { frozen: Some(shared), ..adapted })),
         ("lower part frozen", with(frozen(&lower))),
         ("matrices frozen", with(frozen(&["*.qkv.weight", "*.expanded.weight"]))),
