@@ -2,7 +2,7 @@
 
 use crate::settings::Settings;
 use crate::source::{self, Source, answers::Answers};
-use crate::{Result, count, generate, remark, run};
+use crate::{Result, count, generate, remark, run, teacher};
 use probability::random::Random;
 use probability::sample::Sampler;
 use std::ops::Range;
@@ -90,7 +90,7 @@ impl Examined {
             );
         }
         let trained = own.complete()?;
-        let config = given.over(own)?.complete()?;
+        let mut config = given.over(own)?.complete()?;
         settings.fit(&config)?;
         let directory = run::model_directory(path);
         // A run that ended before its first checkpoint has no model: it begins from its seed.
@@ -111,6 +111,7 @@ impl Examined {
         } else {
             (config.model(source.tokenizer.vocabulary())?, None)
         };
+        teacher::read(&mut config, &mut source, (model.vocabulary, true))?;
         let reference = match config.preferences {
             None => None,
             Some(_) => source.refer(&config, preferred_steps(path, &model, watched)?)?,
