@@ -24,8 +24,14 @@
 
 use crate::units::Nats;
 use crate::{InfoError, distribution};
-use linalg::Real;
 use linalg::accurate;
+use linalg::cases::{Cases, Operand, Size, Visitor};
+use linalg::formula::{I, J, K, ln, operand, positive, sum, upstream};
+use linalg::parallel::each_column_of;
+use linalg::{
+    Formula, Gradient, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    vector,
+};
 
 /// Returns <var>KL(P‖Q) = Σ p ln(p/q)</var>, in nats; at least 0, ∞ if some q is 0 and its p is not.
 ///
@@ -142,6 +148,107 @@ pub fn jensen_shannon<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let from_p = unchecked(pairs().map(|(p, _, m)| (p, m)));
     let from_q = unchecked(pairs().map(|(_, q, m)| (q, m)));
     Ok(Nats(distribution::within(half * (from_p + from_q), 0.0, std::f64::consts::LN_2)))
+}
+
+/// The divergence <var>KL(P‖Q) = Σ p ln(p/q)</var> of every column, in nats; operands are P and Q (classes × tokens), whose columns
+/// sum to 1. ∞ if some q is 0 and its p is not; an outcome that P excludes adds nothing, whatever its q.
+///
+/// ```
+/// use infotheory::divergence::Divergence;
+/// use linalg::{apply, matrix};
+/// let (p, q) = (matrix(2, 2, &[0.5, 0.5, 1.0, 0.0]), matrix(2, 2, &[0.5, 0.5, 0.5, 0.5]));
+/// let nats = apply(&Divergence, [&p, &q])?;
+/// assert_eq!(nats.as_slice(), &[0.0, 2.0_f64.ln()]); // a coin, and one that always falls on its head
+/// # Ok::<(), linalg::ShapeError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Divergence;
+
+impl Primitive<2> for Divergence {
+    fn name(&self) -> &'static str {
+        "divergence"
+    }
+
+    fn shape(&self, [p, q]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        q.expect("the second distributions", p)?;
+        Ok(Shape::new(1, p.columns))
+    }
+
+    fn formula<T: Real>(&self, [p, _]: [View<'_, T>; 2]) -> Formula {
+        let (classes, p, q, dy) = (p.nrows(), operand(0), operand(1), upstream());
+        let mut f = Formula::new(
+            "D",
+            ["p", "q"],
+            "The nats that are wasted if the second distribution predicts outcomes of the first.",
+            "Kullback and Leibler, On Information and Sufficiency, 1951",
+        );
+        // ln 1 where p is 0.
+        let apart = 1.0 - positive(p.at(I, J));
+        let apart = f.define("e", [I, J], apart);
+        let under_q = q.at(I, J) * positive(p.at(I, J)) + apart.at2(I, J);
+        let under_q = f.define("r", [I, J], under_q);
+        let gain = ln(p.at(I, J) + apart.at2(I, J)) - ln(under_q.at2(I, J));
+        let gain = f.define("g", [I, J], gain);
+        f.value(sum(K, classes, p.at(K, J) * gain.at2(K, J)))
+            .gradient(dy.at(0, J) * (gain.at2(I, J) + positive(p.at(I, J))))
+            .gradient(-(dy.at(0, J) * (p.at(I, J) / under_q.at2(I, J))))
+    }
+
+    fn forward<T: Real>(&self, [p, q]: [View<'_, T>; 2], nats: ViewMut<'_, T>, _: Work<'_, T>) {
+        each_column_of(
+            p.nrows(),
+            [nats],
+            #[inline(always)]
+            |j, [nats]| {
+                let gain = |p: T, q: T| if p == T::zero() { p } else { p * (p.ln() - q.ln()) };
+                nats[0] = vector::reduce(column(&p, j), column(&q, j), gain);
+            },
+        );
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [p, q]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        upstream: View<'_, T>,
+        [dp, dq]: [Gradient<'_, T>; 2],
+        _: Work<'_, T>,
+    ) {
+        // An excluded outcome has no gradient: what a finite change of its score does to it is 0.
+        let possible = |p: T| p != T::zero();
+        dp.add_each_column(|j, d| {
+            for (d, (&p, &q)) in d.iter_mut().zip(column(&p, j).iter().zip(column(&q, j))) {
+                if possible(p) {
+                    *d += upstream[j] * (p.ln() - q.ln() + T::one());
+                }
+            }
+        });
+        dq.add_each_column(|j, d| {
+            for (d, (&p, &q)) in d.iter_mut().zip(column(&p, j).iter().zip(column(&q, j))) {
+                if possible(p) {
+                    *d -= upstream[j] * (p / q);
+                }
+            }
+        });
+    }
+
+    fn flops(&self, [p, _]: [Shape; 2]) -> u64 {
+        23 * p.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
+    }
+}
+
+impl Cases for Divergence {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            // Away from 0, where the derivatives of ln p are too large for a finite difference.
+            let distributions = || Operand::Probabilities(Shape::new(m, n));
+            visitor.visit(Divergence, [distributions(), distributions()]);
+        }
+    }
 }
 
 #[cfg(test)]

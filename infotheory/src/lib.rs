@@ -144,13 +144,13 @@
 // A new operation is one file and one line here.
 linalg::operations! {
     pub mod cross_entropy: CrossEntropy;
+    pub mod divergence: Divergence;
     pub mod preference: PreferenceLoss;
     pub mod surprisal: Surprisal, MeanOverTargets;
 }
 
 pub mod arithmetic;
 pub mod distribution;
-pub mod divergence;
 pub mod entropy;
 mod error;
 pub mod gaussian;

@@ -7,7 +7,8 @@
 For models of several families: the losses of 20 steps of all weights, of adapters (LoRA and rsLoRA, of all linear maps and
 of two), to 1e-4 in f32; adapters written here, opened in PEFT, and adapters written by PEFT, opened here: the same logits
 to 1e-5; and `merge` writes the model that PEFT's `merge_and_unload` makes. And 20 steps on preferences (DPO, also with
-flipped ones, and IPO), of all weights and of adapters, to 1e-4. GLASSBOX names another program than target/release/glassbox.
+flipped ones, and IPO), of all weights and of adapters, to 1e-4. And 20 steps of learning from a teacher of another family, of all
+weights and of adapters, to 1e-4. GLASSBOX names another program than target/release/glassbox.
 """
 
 import array
@@ -34,6 +35,8 @@ FAMILIES = {
     "gpt_neox": ["query_key_value", "dense"],
     "qwen3": ["k_proj", "down_proj"],
 }
+# The family from which each learns.
+TEACHERS = {"gpt2": "llama", "llama": "gpt_neox", "gpt_neox": "qwen3", "qwen3": "gpt2"}
 # The tokens to train on repeat: a window is one of these many.
 PERIOD = 7
 
@@ -61,8 +64,9 @@ def losses_of(run):
     return [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def differences(model, windows, ours):
-    """How far the losses of PyTorch's steps are from ours, on the window that has the loss most like ours."""
+def differences(model, windows, ours, teacher=None, temperature=1.0, weight=0.0):
+    """How far the losses of PyTorch's steps are from ours, on the window that has the loss most like ours. With a teacher, a
+    share of the loss is its divergence: Hinton et al. 2015, section 2."""
     learned = [p for p in model.parameters() if p.requires_grad]
     adam = torch.optim.AdamW(learned, lr=RATE, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0)
     given, targets = windows[:, :-1], windows[:, 1:]
@@ -70,8 +74,14 @@ def differences(model, windows, ours):
     most = 0.0
     for own in ours:
         adam.zero_grad()
-        logits = model(given).logits.transpose(1, 2)
-        all_losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none").mean(1)
+        logits = model(given).logits
+        all_losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(1)
+        if teacher is not None:
+            with torch.no_grad():
+                theirs = (teacher(given).logits / temperature).softmax(-1)
+            student = (logits / temperature).log_softmax(-1)
+            divergence = torch.nn.functional.kl_div(student, theirs, reduction="none").sum(-1).mean(1)
+            all_losses = (1 - weight) * all_losses + weight * temperature**2 * divergence
         loss = all_losses[(all_losses - own).abs().argmin()]
         loss.backward()
         adam.step()
@@ -155,6 +165,29 @@ def prefer(directory, work):
             sys.exit(f"other pairs have the same losses: {found}")
 
 
+def distil(directory, family, data, windows, work):
+    """20 steps of learning from a model of another family with the same tokens."""
+    teacher = work / "teacher"
+    sizes = ["--layers", 1, "--width", 64, "--heads", 4, "--context", 64, "--steps", 60, "--eval-every", 0]
+    glassbox("train", "--architecture", TEACHERS[family], "--data", work / "text.txt", *sizes, "--out", teacher)
+    flags = ["--from", directory, "--data", data, "--teacher", teacher]
+    for name, temperature, weight, more in [
+        ("T = 2, half of the loss", 2.0, 0.5, []),
+        ("T = 4, all of the loss", 4.0, 1.0, []),
+        ("T = 1, adapters", 1.0, 0.7, ["--lora", 4]),
+    ]:
+        asked = [*flags, "--temperature", temperature, "--teacher-weight", weight, *more]
+        begun, run = work / f"begun-{name}", work / f"run-{name}"
+        glassbox("train", *asked, *recipe(1, 1e-30), "--out", begun)
+        glassbox("train", *asked, *recipe(), "--out", run)
+        student = base_of(directory)
+        if more:
+            student = PeftModel.from_pretrained(student, begun / "model", is_trainable=True)
+        theirs = base_of(teacher / "model")
+        found = differences(student, windows, losses_of(run), theirs, temperature, weight)
+        within(f"losses of 20 steps, a teacher ({TEACHERS[family]}), {name}", found, 1e-4)
+
+
 def base_of(directory):
     return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
 
@@ -179,6 +212,8 @@ def compare(family, targets, work):
     run = work / "full"
     glassbox("train", "--from", directory, "--data", data, *recipe(), "--out", run)
     within("losses of 20 steps, all weights", differences(base_of(directory), windows, losses_of(run)), 1e-4)
+
+    distil(directory, family, data, windows, work)
 
     prefer(directory, work)
 

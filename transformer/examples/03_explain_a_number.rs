@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         names: (0..tokenizer.vocabulary() as u32).map(|t| tokenizer.decode(&[t])).collect(),
         descent: Descent::of_run(trainer.config(), trainer.steps()),
         unigram: None,
+        teacher: vec![],
         remarks: vec![],
         seed: 0,
     })?;

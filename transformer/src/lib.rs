@@ -137,6 +137,7 @@ pub use model::recorded_step::{
 };
 pub use model::recording::{Given, Handles, PairHandles, Recording};
 pub use model::scores::Scores;
+pub use model::vocabulary_distillation::VocabularyDistillation;
 pub use model::vocabulary_loss::VocabularyLoss;
 pub use model::vocabulary_surprisal::VocabularySurprisal;
 pub use text::corpus::Corpus;
@@ -153,6 +154,7 @@ pub use training::preference_kind::PreferenceKind;
 pub use training::preset::Preset;
 pub use training::recipe::Recipe;
 pub use training::reference::{refer, refer_windows};
+pub use training::teacher::LiveTeacher;
 pub use training::time::{Time, TimeBudget, TimeError};
 pub use training::tokenizer_choice::{TokenizerChoice, TokenizerChoiceError};
 pub use training::trainer::{AVERAGED, Trainer, is_sound};

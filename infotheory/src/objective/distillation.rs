@@ -12,6 +12,34 @@ use linalg::Real;
 use linalg::accurate::{Sum, sum};
 use probability::softmax::log_sum_exp;
 
+/// How a student learns from a teacher: the loss <var>(1 − weight)·CE + weight·T²·KL</var> of [`with_truth`], whose `hard` is 1 −
+/// weight.
+///
+/// ```
+/// use infotheory::objective::distillation::Distillation;
+/// assert!(Distillation { temperature: 2.0, weight: 0.5 }.uses_the_teacher());
+/// assert!(!Distillation { temperature: 2.0, weight: 0.0 }.uses_the_teacher());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Distillation {
+    /// The temperature T of both distributions: positive and finite.
+    pub temperature: f64,
+    /// The share of the teacher in the loss, from 0 to 1; the rest is the text's.
+    pub weight: f64,
+}
+
+impl Distillation {
+    /// Returns whether the loss has a part of the teacher.
+    pub fn uses_the_teacher(&self) -> bool {
+        self.weight > 0.0
+    }
+
+    /// Returns whether the loss has a part of the text.
+    pub fn uses_the_text(&self) -> bool {
+        self.weight < 1.0
+    }
+}
+
 /// Returns the distillation loss of one token; at least 0, and 0 if the predictions are equal.
 ///
 /// Exact at every temperature: as T grows the value approaches the limit above without loss of digits; at T = 10²⁰⁰ it

@@ -42,6 +42,7 @@ fn subject<T: Real>(config: &Architecture, descent: Descent<T>, seed: u64) -> Su
         names: (0..config.vocabulary).map(|i| format!("w{i}")).collect(),
         descent,
         unigram: None,
+        teacher: vec![],
         remarks: vec![],
         seed: 9,
     }
@@ -414,6 +415,7 @@ fn four_layers(descent: Descent<f32>) -> Explanation<f32> {
         names: vec![],
         descent,
         unigram: None,
+        teacher: vec![],
         remarks: vec![],
         seed: 0,
         config,
@@ -479,6 +481,7 @@ fn attention_of_a_trained_model_is_its_authors() {
             names: vec!["0".into(), "1".into(), "2".into()],
             descent: Descent::plain(1e-3),
             unigram: None,
+            teacher: vec![],
             remarks: vec![],
             seed: 0,
         })

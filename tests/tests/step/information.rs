@@ -31,6 +31,7 @@ fn subject<T: Real>(config: &Architecture, rate: f64) -> Subject<T> {
         names: vec![],
         descent: Descent::plain(rate),
         unigram: None,
+        teacher: vec![],
         remarks: vec![],
         seed: 9,
     }
@@ -331,7 +332,10 @@ fn curved() -> (ModelStep<'static>, Vec<f64>) {
     let own = config.clone();
     let batches = Arc::new(move |n: u64| models::batch(50 + n, &own, 10));
     let references = None;
-    (ModelStep { config, sequences: 2, length: 5, seed: 1, batches, references }, parameters)
+    (
+        ModelStep { config, sequences: 2, length: 5, seed: 1, batches, references, teacher: None },
+        parameters,
+    )
 }
 
 #[test]

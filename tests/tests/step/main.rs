@@ -8,6 +8,7 @@ mod compression;
 mod configuration;
 mod corpus;
 mod costs;
+mod distillation;
 mod dropout_streams;
 mod evaluation;
 mod explain;

@@ -218,7 +218,8 @@ fn a_batch_in_pieces_has_the_gradient_of_the_whole() {
     targets.iter_mut().step_by(length).for_each(|t| *t = IGNORED);
     let model = models::model::<f64>(&config, (sequences, length), Form::Fused, 5);
     let batches = Arc::new(move |_| (tokens.clone(), targets.clone()));
-    let step = ModelStep { config, sequences, length, seed: 5, batches, references: None };
+    let step =
+        ModelStep { config, sequences, length, seed: 5, batches, references: None, teacher: None };
     let found = check::accumulation(&step, model.tape().parameters()).expect("a valid model");
     assert_eq!(found.verdict, Verdict::Pass, "{} {}", found.measured, found.detail);
     println!("pieces: {:.1e}", found.measured);

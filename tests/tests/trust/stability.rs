@@ -91,7 +91,18 @@ impl Sizes {
         let start = State::start(model.tape().parameters().iter().map(large).collect());
         let sequences = copies * contexts;
         let references = None;
-        (ModelStep { config, sequences, length: LENGTH, seed, batches, references }, start)
+        (
+            ModelStep {
+                config,
+                sequences,
+                length: LENGTH,
+                seed,
+                batches,
+                references,
+                teacher: None,
+            },
+            start,
+        )
     }
 }
 

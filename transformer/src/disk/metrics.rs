@@ -20,6 +20,9 @@ pub struct Metric {
     /// Accuracy and rewards on the validation part's preferences, at steps that measure it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub preferred: Option<Preferred>,
+    /// KL(teacher ‖ model) on some tokens of the validation part, nats per token, at steps that measure it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub teacher_divergence: Option<f64>,
     /// The learning rate of the update.
     pub learning_rate: f64,
     /// The norm of all gradients together, before clipping.
@@ -102,6 +105,7 @@ mod tests {
             validation_loss: None,
             answers: None,
             preferred: None,
+            teacher_divergence: None,
             learning_rate: 1e-3,
             gradient_norm: None,
             tokens_per_second: 7.0,

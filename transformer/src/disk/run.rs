@@ -101,6 +101,11 @@ pub fn growth_file(run: &Path) -> PathBuf {
     run.join("growth.svg")
 }
 
+/// Returns the path of a teacher's logits.
+pub fn teacher_file(run: &Path) -> PathBuf {
+    run.join("teacher.bin")
+}
+
 /// Returns the path of the loss picture.
 pub fn plot_file(run: &Path) -> PathBuf {
     run.join("loss.svg")
@@ -207,7 +212,11 @@ impl Run {
         // resumes.
         let pictures = [plot_file(directory), growth_file(directory)];
         let files = MODEL_FILES.into_iter().chain(files::BESIDE).map(|f| model.join(f));
-        for old in [state_file(directory)].into_iter().chain(files).chain(pictures) {
+        for old in [state_file(directory), teacher_file(directory)]
+            .into_iter()
+            .chain(files)
+            .chain(pictures)
+        {
             match fs::remove_file(old) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(directory)(e)),
                 _ => {}
@@ -364,7 +373,7 @@ fn all_ordinary(directory: &Path) -> Result<(), FileError> {
         let source = io::ErrorKind::NotADirectory.into();
         return Err(FileError::Write { path: model, source });
     }
-    let own = [settings_file, metrics_file, state_file, plot_file, growth_file];
+    let own = [settings_file, metrics_file, state_file, teacher_file, plot_file, growth_file];
     let own = own.map(|name| name(directory));
     own.into_iter()
         .chain(MODEL_FILES.into_iter().chain(files::BESIDE).map(|name| model.join(name)))
@@ -469,6 +478,7 @@ mod tests {
             validation_loss,
             answers: None,
             preferred: None,
+            teacher_divergence: None,
             learning_rate: 1e-3,
             gradient_norm: Some(1.0),
             tokens_per_second: 1.0,

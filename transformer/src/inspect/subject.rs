@@ -10,7 +10,9 @@ use crate::model::recorded_step::{
 };
 use crate::model::recording::{Given, Recording};
 use crate::text::corpus::Corpus;
+use crate::text::teacher::{Teacher, Windows};
 use crate::training::config::TrainingConfig;
+use infotheory::objective::distillation::Distillation;
 use linalg::Real;
 use probability::dropout;
 use std::fmt;
@@ -99,6 +101,8 @@ pub struct ModelStep<'a> {
     pub batches: Batches<'a>,
     /// Source of the reference of each batch, if the step is on preferences.
     pub references: Option<References<'a>>,
+    /// The teacher, if the step learns from one.
+    pub teacher: Option<Arc<dyn Teacher>>,
 }
 
 impl fmt::Debug for ModelStep<'_> {
@@ -130,6 +134,7 @@ impl<'a> ModelStep<'a> {
                 corpus.fill(seed, number, length, &mut tokens, &mut targets);
                 (tokens, targets)
             }),
+            teacher: corpus.teacher().cloned(),
             references: model.preference.map(|_| -> References<'a> {
                 Arc::new(move |number| {
                     let mut nats = vec![f32::NAN; sequences * length];
@@ -140,12 +145,12 @@ impl<'a> ModelStep<'a> {
         }
     }
 
-    /// Returns the step with the mean loss of answers' tokens in place of that of preferences between them, for what is
-    /// certified of the model and not of the loss.
+    /// Returns the step with the mean nats of targets as its loss, in place of that of preferences between answers or of a
+    /// teacher's predictions, for what is certified of the model and not of the loss.
     #[must_use]
-    pub fn without_preference(&self) -> Self {
-        let config = Architecture { preference: None, ..self.config.clone() };
-        ModelStep { config, references: None, ..self.clone() }
+    pub fn with_cross_entropy(&self) -> Self {
+        let config = Architecture { preference: None, distillation: None, ..self.config.clone() };
+        ModelStep { config, references: None, teacher: None, ..self.clone() }
     }
 
     /// Returns the same step on smaller batches: the first tokens of the first sequences; if the first predicted one is far
@@ -201,6 +206,7 @@ impl<'a> ModelStep<'a> {
         let target = |t: u32| if is_counted(t) { f64::from(t) } else { infotheory::IGNORED };
         let starts = self.config.packed.then(|| first_tokens(&targets, self.length));
         let places = self.config.preference.map(|_| pairs_of(&targets, self.length));
+        let teacher = self.teacher_of(&tokens, &targets);
         let mut batch = vec![
             Given { name: "tokens", elements: tokens.into_iter().map(f64::from).collect() },
             Given { name: "targets", elements: targets.into_iter().map(target).collect() },
@@ -223,10 +229,29 @@ impl<'a> ModelStep<'a> {
             batch.push(Given { name: "pairs", elements: of(|(pair, _)| pair as f64) });
             batch.push(Given { name: "sides", elements: of(|(_, side)| side) });
         }
+        if let Some(logits) = teacher {
+            let elements = logits.into_iter().map(f64::from).collect();
+            batch.push(Given { name: "teacher", elements });
+        }
         if self.config.drops() {
             batch.push(Given { name: "step", elements: step.into() });
         }
         batch
+    }
+
+    /// Returns the teacher's logits of a batch, if the step learns from one; NaN if there is no teacher.
+    fn teacher_of(&self, tokens: &[u32], targets: &[u32]) -> Option<Vec<f32>> {
+        self.config.distillation.filter(Distillation::uses_the_teacher)?;
+        /// In place of −∞, which would be taken for the beginning of what is not finite. Its probability is 0 as well.
+        const EXCLUDED: f32 = -1e30;
+        let mut logits = vec![f32::NAN; self.config.vocabulary * tokens.len()];
+        let windows = Windows { numbers: None, length: self.length, tokens, targets };
+        let known = self.teacher.as_ref().map(|teacher| teacher.logits(windows, &mut logits));
+        if !matches!(known, Some(Ok(()))) {
+            logits.fill(f32::NAN);
+        }
+        logits.iter_mut().filter(|z| **z == f32::NEG_INFINITY).for_each(|z| *z = EXCLUDED);
+        Some(logits)
     }
 
     fn record_form<T: Real>(&self, form: Form) -> Result<Recording<T>, ModelError> {

@@ -16,6 +16,7 @@ pub use calculus::activation::Activation;
 pub(crate) use check::MOST_LAYERS;
 pub use difference::{Difference, Paper};
 pub use error::ConfigError;
+use infotheory::objective::distillation::Distillation;
 use infotheory::preference::PreferenceLoss;
 use linalg::Shape;
 pub use linalg::rotation::Scaling;
@@ -275,6 +276,9 @@ pub struct Architecture {
     /// mean over tokens; no part of a trained model.
     #[serde(skip)]
     pub preference: Option<PreferenceLoss>,
+    /// How the model learns from a teacher beside the text; no part of a trained model.
+    #[serde(skip)]
+    pub distillation: Option<Distillation>,
     /// What training changes; no part of a trained model either.
     #[serde(skip)]
     pub adaptation: Adaptation,
@@ -323,6 +327,7 @@ impl Default for Architecture {
             hidden_deviation: HIDDEN_DEVIATION,
             packed: false,
             preference: None,
+            distillation: None,
             adaptation: Adaptation::default(),
         }
     }

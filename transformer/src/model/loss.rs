@@ -6,12 +6,17 @@ use crate::model::layers::{self, Marks};
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
 use crate::model::recording::PairHandles;
 use crate::model::target::pairs_of;
+use crate::model::vocabulary_distillation::VocabularyDistillation;
 use crate::model::vocabulary_loss::VocabularyLoss;
 use crate::model::vocabulary_surprisal::VocabularySurprisal;
 use calculus::{RecordError, Recorder, Tape, Var};
+use infotheory::divergence::Divergence;
+use infotheory::objective::distillation::Distillation;
 use infotheory::preference::PreferenceLoss;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
-use linalg::{Real, Shape, View};
+use linalg::add::Add;
+use linalg::scale::Scale;
+use linalg::{Matrix, Real, Shape, View, product_into, transposed};
 use probability::softmax::Softmax;
 
 /// The predictions of a textbook recording, formula by formula.
@@ -36,9 +41,10 @@ pub(super) struct Loss {
     pub(super) loss: Var,
     pub(super) predictions: Option<Predictions>,
     pub(super) pairs: Option<PairHandles>,
+    pub(super) teacher: Option<Var>,
 }
 
-/// Records the loss of targets (1 × n): the mean of their nats, or that of preferences.
+/// Records the loss of targets (1 × n): the mean of their nats, with those of a teacher's divergence, or that of preferences.
 pub(super) fn record<T: Real>(
     config: &Architecture,
     form: Form,
@@ -57,12 +63,25 @@ pub(super) fn record<T: Real>(
             Some(Predictions { logits, probabilities, surprisal })
         }
     };
+    let head = VocabularyLoss { cap, ..mean };
     let Some(preference) = config.preference else {
-        let loss = match &predictions {
-            None => r.push("loss", VocabularyLoss { cap, ..mean }, [table, x, targets])?, // 1×1
-            Some(p) => r.push("loss", MeanOverTargets, [p.surprisal, targets])?,          // 1×1
+        // Without weight, a teacher changes no bit.
+        let distillation = config.distillation.filter(Distillation::uses_the_teacher);
+        let logits = Shape::new(r.shape(table).columns, r.shape(x).columns);
+        let teacher = distillation.map(|_| r.input("teacher", logits)).transpose()?; // V×n
+        let loss = match (&predictions, distillation.zip(teacher)) {
+            (None, None) => r.push("loss", head, [table, x, targets])?, // 1×1
+            (None, Some((distillation, teacher))) => {
+                let distilled = VocabularyDistillation { head, distillation };
+                r.push("loss", distilled, [table, x, teacher, targets])? // 1×1
+            }
+            (Some(p), None) => r.push("loss", MeanOverTargets, [p.surprisal, targets])?, // 1×1
+            (Some(p), Some(taught)) => {
+                let nats = r.scope("distillation", |r| distilled(r, p, taught))?; // 1×n
+                r.push("loss", MeanOverTargets, [nats, targets])? // 1×1
+            }
         };
-        return Ok(Loss { loss, predictions, pairs: None });
+        return Ok(Loss { loss, predictions, pairs: None, teacher });
     };
     let surprisal = VocabularySurprisal { cap, chunk: mean.chunk };
     let nats = match &predictions {
@@ -73,7 +92,32 @@ pub(super) fn record<T: Real>(
     let (reference, pairs, sides) = (row("reference")?, row("pairs")?, row("sides")?);
     let loss = r.push("loss", preference, [nats, reference, pairs, sides])?; // 1×1
     let pairs = PairHandles { nats, reference, pairs, sides };
-    Ok(Loss { loss, predictions, pairs: Some(pairs) })
+    Ok(Loss { loss, predictions, pairs: Some(pairs), teacher: None })
+}
+
+/// Records the nats of every token (1 × n) in learning from a teacher, formula by formula.
+fn distilled<T: Real>(
+    r: &mut Recorder<T>,
+    predictions: &Predictions,
+    (Distillation { temperature, weight }, teacher): (Distillation, Var),
+) -> Result<Var, RecordError> {
+    let mut softened = |whose: &str, logits: Var| {
+        r.scope(whose, |r| {
+            let logits = r.push("logits", Scale { factor: 1.0 / temperature }, [logits])?; // V×n
+            r.push("probabilities", Softmax, [logits]) // V×n
+        })
+    };
+    let own = softened("student", predictions.logits)?;
+    let teacher = softened("teacher", teacher)?;
+    let divergence = r.push("divergence", Divergence, [teacher, own])?; // 1×n
+    let factor = weight * temperature * temperature;
+    let from_teacher = r.push("from_teacher", Scale { factor }, [divergence])?; // 1×n
+    if weight == 1.0 {
+        return Ok(from_teacher);
+    }
+    let factor = 1.0 - weight;
+    let from_text = r.push("from_text", Scale { factor }, [predictions.surprisal])?; // 1×n
+    r.push("nats", Add, [from_text, from_teacher]) // 1×n
 }
 
 /// The log-ratios of a pair: by how many nats each answer is likelier than under the reference.
@@ -99,8 +143,11 @@ impl<T: Real> RecordedStep<T> {
     }
 
     /// Sets which pair each token belongs to, and on which side. The reference is unknown until
-    /// [`RecordedStep::set_reference`].
-    pub(super) fn set_pairs(&mut self, targets: &[u32]) {
+    /// [`RecordedStep::set_reference`], and a teacher's logits until [`RecordedStep::set_teacher`].
+    pub(super) fn set_beside(&mut self, targets: &[u32]) {
+        if let Some(teacher) = self.handles().teacher {
+            self.tape_mut().value_mut(teacher).fill(T::from_f64(f64::NAN));
+        }
         let Some(PairHandles { reference, pairs, sides, .. }) = self.handles().pairs else {
             return;
         };
@@ -126,6 +173,23 @@ impl<T: Real> RecordedStep<T> {
         own.iter_mut().zip(nats).for_each(|(own, x)| *own = T::from_f64(x.to_f64()));
     }
 
+    /// Sets the teacher's logits of every token of the batch (vocabulary × tokens, token by token), after
+    /// [`RecordedStep::set_batch`]; −∞ for a token that the teacher excludes. Nothing is set in a step without a teacher.
+    ///
+    /// # Panics
+    /// If their number is not that of the step's logits.
+    pub fn set_teacher<S: Real>(&mut self, logits: &[S]) {
+        let Some(teacher) = self.handles().teacher else { return };
+        let own = self.tape_mut().value_mut(teacher);
+        assert_eq!(own.len(), logits.len(), "one logit for a word and a token");
+        own.iter_mut().zip(logits).for_each(|(own, z)| *own = T::from_f64(z.to_f64()));
+    }
+
+    /// Returns whether the loss has a part of a teacher, which [`RecordedStep::set_teacher`] sets.
+    pub fn has_teacher(&self) -> bool {
+        self.handles().teacher.is_some()
+    }
+
     /// Returns the nats of every token of a batch, 0 for one without a target, with the arithmetic of training, without
     /// dropout. Any recording of a step on preferences can do it.
     ///
@@ -147,6 +211,55 @@ impl<T: Real> RecordedStep<T> {
         self.value_of(self.marks().last, tokens, targets)
     }
 
+    /// Returns the logits of the tokens at some places of a batch (vocabulary × places), without dropout.
+    ///
+    /// # Errors
+    /// See [`RecordedStep::set_batch`].
+    ///
+    /// # Panics
+    /// If a place is not in the batch.
+    pub fn logits_at(
+        &mut self,
+        (tokens, targets): (&[u32], &[u32]),
+        places: &[usize],
+    ) -> Result<Matrix<T>, ModelError> {
+        let last = self.last(tokens, targets)?;
+        let (width, words) = (self.config().width, self.config().vocabulary);
+        let read: Vec<T> =
+            places.iter().flat_map(|p| &last[p * width..(p + 1) * width]).copied().collect();
+        let mut logits = Matrix::<T>::zeros(words, places.len());
+        let read = View::from_slice(&read, width, places.len());
+        let table = self.tape().value(self.marks().table);
+        product_into(logits.as_view_mut(), T::one(), transposed(table), read);
+        if let Some(cap) = self.config().logit_cap {
+            let cap = T::from_f64(cap);
+            logits.iter_mut().for_each(|z| *z = cap * (*z / cap).tanh());
+        }
+        Ok(logits)
+    }
+
+    /// Returns the loss of every token of a batch in nats, without dropout; 0 for a token without a target.
+    ///
+    /// # Errors
+    /// See [`RecordedStep::set_batch`].
+    pub fn surprisals(&mut self, tokens: &[u32], targets: &[u32]) -> Result<Vec<f64>, ModelError> {
+        let last = self.last(tokens, targets)?;
+        Ok(self.of_last(&last, VocabularyLoss::nats).into_iter().map(Real::to_f64).collect())
+    }
+
+    /// Returns the mean cross-entropy of a batch in nats per token, without dropout, whatever the loss in training.
+    ///
+    /// # Errors
+    /// See [`RecordedStep::set_batch`].
+    pub fn cross_entropy(&mut self, tokens: &[u32], targets: &[u32]) -> Result<f64, ModelError> {
+        let plain = !self.has_teacher() && self.preference().is_none();
+        if plain {
+            return self.loss(tokens, targets);
+        }
+        let counted = targets.iter().filter(|t| super::target::is_counted(**t)).count();
+        Ok(self.surprisals(tokens, targets)?.iter().sum::<f64>() / counted as f64)
+    }
+
     /// Returns the mean loss of a batch in nats per token, without dropout, and for every token whether its target is the
     /// likeliest of all: whether greedy generation would write it after the tokens before it.
     ///
@@ -158,11 +271,27 @@ impl<T: Real> RecordedStep<T> {
         targets: &[u32],
     ) -> Result<(f64, Vec<bool>), ModelError> {
         let last = self.last(tokens, targets)?;
+        let hits = self.of_last(&last, VocabularyLoss::hits);
+        let loss = match self.has_teacher() {
+            true => {
+                let nats = self.of_last(&last, VocabularyLoss::nats).into_iter().map(Real::to_f64);
+                nats.sum::<f64>() / self.averaged_over(targets) as f64
+            }
+            false => self.tape().value(self.loss_var())[0].to_f64(),
+        };
+        Ok((loss, hits))
+    }
+
+    /// Returns what the product with the head finds of every token of the batch, given the vectors of [`RecordedStep::last`].
+    fn of_last<R>(
+        &self,
+        last: &[T],
+        find: impl Fn(&VocabularyLoss, [View<'_, T>; 3]) -> Vec<R>,
+    ) -> Vec<R> {
         let (tape, table) = (self.tape(), self.marks().table);
-        let last = View::from_slice(&last, self.config().width, self.batch());
-        let operands = [tape.value(table), last, tape.value(self.targets_var())];
-        let hits = VocabularyLoss::default().hits(operands);
-        Ok((tape.value(self.loss_var())[0].to_f64(), hits))
+        let last = View::from_slice(last, self.config().width, self.batch());
+        let head = VocabularyLoss { cap: self.config().logit_cap, ..VocabularyLoss::default() };
+        find(&head, [tape.value(table), last, tape.value(self.targets_var())])
     }
 
     /// Returns an operation's value for a batch.

@@ -7,6 +7,7 @@
 linalg::operations! {
     pub(crate) mod cached_attention: CachedAttention;
     pub(crate) mod causal_attention: CausalAttention, PackedAttention;
+    pub(crate) mod vocabulary_distillation: VocabularyDistillation;
     pub(crate) mod vocabulary_loss: VocabularyLoss;
     pub(crate) mod vocabulary_surprisal: VocabularySurprisal;
 }

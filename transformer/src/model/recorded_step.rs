@@ -99,6 +99,9 @@ pub enum ModelError {
         "the nats of the preferences under the reference are not known: find them first (`refer`)"
     )]
     NoReference,
+    /// A step on a teacher's predictions without them.
+    #[error("no teacher predicts a window of the step: give the corpus one (`set_teacher`)")]
+    NoTeacher,
     /// A window of several sequences, for a recording whose windows hold one.
     #[error(
         "a sequence ends at place {place} of the batch and another follows in its window, but this step was recorded for \
@@ -157,6 +160,7 @@ pub(super) struct Values {
     step: Option<Var>,
     predictions: Option<Predictions>,
     pairs: Option<PairHandles>,
+    teacher: Option<Var>,
     pub(super) loss: Var,
     pub(super) marks: Marks,
 }
@@ -191,7 +195,7 @@ impl<'a> Wanted<'a> {
     ) -> Result<RecordedStep<T>, ModelError> {
         let (recorder, values) = self.written()?;
         let Values { tokens, positions, first, targets, step, .. } = values;
-        let Values { predictions, pairs, loss, marks, .. } = values;
+        let Values { predictions, pairs, teacher, loss, marks, .. } = values;
         let mut tape = finish(recorder, loss)?;
         if let Some(frozen) = &self.config.adaptation.frozen {
             let own: Vec<Var> = tape.frozen_vars().map(|(var, _)| var).collect();
@@ -215,6 +219,7 @@ impl<'a> Wanted<'a> {
             last: Some(marks.last),
             pairs,
             adapters: marks.weights.adapters.clone(),
+            teacher,
         };
         let (config, length) = (self.config.clone(), self.length);
         let recording = Recording { tape, loss, handles };
@@ -252,13 +257,23 @@ impl<'a> Wanted<'a> {
         let dropout = step.map(|step| (step, seed));
         let c = Context { config, length, form, without, dropout, cached: None, first };
         let marks = layers::network(c, r, tokens, positions)?;
-        let Loss { loss, predictions, pairs } =
+        let Loss { loss, predictions, pairs, teacher } =
             loss::record(config, form, r, (&marks, targets), loss)?;
         if let Some(frozen) = &config.adaptation.frozen {
             recorder.share(frozen.halves());
         }
-        let values =
-            Values { tokens, positions, first, targets, step, predictions, pairs, loss, marks };
+        let values = Values {
+            tokens,
+            positions,
+            first,
+            targets,
+            step,
+            predictions,
+            pairs,
+            teacher,
+            loss,
+            marks,
+        };
         Ok((recorder, values))
     }
 }
@@ -373,7 +388,7 @@ impl<T: Real> RecordedStep<T> {
         for (x, &t) in self.recording.tape.value_mut(self.targets).iter_mut().zip(targets) {
             *x = T::from_f64(if is_counted(t) { f64::from(t) } else { infotheory::IGNORED });
         }
-        self.set_pairs(targets);
+        self.set_beside(targets);
         Ok(())
     }
 
@@ -391,18 +406,6 @@ impl<T: Real> RecordedStep<T> {
         self.set_step(None);
         self.recording.tape.forward();
         Ok(self.recording.tape.value(self.recording.loss)[0].to_f64())
-    }
-
-    /// Returns the loss of every token of a batch in nats, without dropout; 0 for a token without a target.
-    ///
-    /// # Errors
-    /// See [`RecordedStep::set_batch`].
-    pub fn surprisals(&mut self, tokens: &[u32], targets: &[u32]) -> Result<Vec<f64>, ModelError> {
-        self.loss(tokens, targets)?;
-        let tape = &self.recording.tape;
-        let operands = [self.marks.table, self.marks.last, self.targets].map(|var| tape.value(var));
-        let loss = VocabularyLoss { cap: self.config.logit_cap, ..VocabularyLoss::default() };
-        Ok(loss.nats(operands).into_iter().map(Real::to_f64).collect())
     }
 
     /// Copies the parameters of another recording of the same model.

@@ -37,6 +37,8 @@ pub struct Handles {
     pub pairs: Option<PairHandles>,
     /// The adapters beside frozen matrices.
     pub adapters: Vec<AdapterMarks>,
+    /// The input of a teacher's logits (classes × tokens), if the loss has a part of one.
+    pub teacher: Option<Var>,
 }
 
 /// The operands of the loss of preferences ([`infotheory::preference::PreferenceLoss`]), 1 × tokens each.
@@ -59,6 +61,13 @@ pub struct Given {
     pub name: &'static str,
     /// Its elements.
     pub elements: Vec<f64>,
+}
+
+impl Handles {
+    /// Whether the loss is the mean of nats of targets, and not of preferences, nor of a teacher's predictions too.
+    pub(crate) fn is_cross_entropy(&self) -> bool {
+        self.pairs.is_none() && self.teacher.is_none()
+    }
 }
 
 impl<T: Real> Recording<T> {

@@ -154,31 +154,29 @@ impl VocabularyLoss {
 }
 
 /// The share of each token's nats in the mean, times the gradient of the mean.
-fn share<T: Real>(upstream: View<'_, T>, targets: View<'_, T>) -> T {
+pub(super) fn share<T: Real>(upstream: View<'_, T>, targets: View<'_, T>) -> T {
     upstream[0] / T::from_f64(counted(&targets) as f64)
 }
 
 /// Mean of the nats over the targets that count.
-fn mean<T: Real>(nats: &[T], targets: View<'_, T>) -> T {
+pub(super) fn mean<T: Real>(nats: &[T], targets: View<'_, T>) -> T {
     vector::sum(nats) / T::from_f64(counted(&targets) as f64)
 }
 
 impl VocabularyLoss {
-    /// Adds the gradients of Σ share(j)·nats of token j; writes the nats of every token.
+    /// Adds the gradients of the table and the tokens. Calls `gradient(first, logits)` with the logits of one chunk of tokens
+    /// after another, which replaces them by the gradient with respect to them.
     pub(super) fn descend<T: Real>(
         &self,
-        [table, x, targets]: [View<'_, T>; 3],
-        share: impl Fn(usize) -> T + Sync,
-        [d_table, dx, _]: [Gradient<'_, T>; 3],
-        nats: &mut [T],
+        [table, x]: [View<'_, T>; 2],
+        [d_table, dx]: [Gradient<'_, T>; 2],
         scratch: &mut [T],
+        mut gradient: impl FnMut(usize, ViewMut<'_, T>),
     ) {
         let (mut d_table, mut dx) = (d_table.parts(), dx.parts());
         self.chunks(table, x, scratch, |first, mut logits, slopes| {
             let n = logits.ncols();
-            let nats = &mut nats[first..first + n];
-            let own = |j| share(first + j);
-            gradient_in_place(logits.as_view_mut(), targets.columns(first, n), own, nats);
+            gradient(first, logits.as_view_mut());
             if self.cap.is_some() {
                 logits.iter_mut().zip(slopes).for_each(|(dz, slope)| *dz *= *slope);
             }
@@ -196,6 +194,22 @@ impl VocabularyLoss {
                     }
                 },
             );
+        });
+    }
+
+    /// Adds the gradients of Σ share(j)·nats of token j; writes the nats of every token.
+    pub(super) fn descend_nats<T: Real>(
+        &self,
+        [table, x, targets]: [View<'_, T>; 3],
+        share: impl Fn(usize) -> T + Sync,
+        [d_table, dx, _]: [Gradient<'_, T>; 3],
+        nats: &mut [T],
+        scratch: &mut [T],
+    ) {
+        self.descend([table, x], [d_table, dx], scratch, |first, logits| {
+            let n = logits.ncols();
+            let (targets, nats) = (targets.columns(first, n), &mut nats[first..first + n]);
+            gradient_in_place(logits, targets, |j| share(first + j), nats);
         });
     }
 }
@@ -269,7 +283,7 @@ impl Primitive<3> for VocabularyLoss {
         work: Work<'_, T>,
     ) {
         let share = share(upstream, inputs[2]);
-        self.descend(inputs, |_| share, gradients, work.kept, work.scratch);
+        self.descend_nats(inputs, |_| share, gradients, work.kept, work.scratch);
     }
 
     fn forward_and_vjp<T: Real>(
@@ -281,7 +295,7 @@ impl Primitive<3> for VocabularyLoss {
         work: Work<'_, T>,
     ) {
         let share = share(upstream, inputs[2]);
-        self.descend(inputs, |_| share, gradients, &mut *work.kept, work.scratch);
+        self.descend_nats(inputs, |_| share, gradients, &mut *work.kept, work.scratch);
         loss[0] = mean(work.kept, inputs[2]);
     }
 

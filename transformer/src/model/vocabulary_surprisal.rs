@@ -112,7 +112,7 @@ impl Primitive<3> for VocabularySurprisal {
         gradients: [Gradient<'_, T>; 3],
         work: Work<'_, T>,
     ) {
-        self.in_chunks().descend(inputs, |j| upstream[j], gradients, work.kept, work.scratch);
+        self.in_chunks().descend_nats(inputs, |j| upstream[j], gradients, work.kept, work.scratch);
     }
 
     fn flops(&self, shapes: [Shape; 3]) -> u64 {

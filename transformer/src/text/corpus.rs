@@ -3,12 +3,12 @@
 use crate::model::recorded_step::IGNORED;
 use crate::text::conversation::Marked;
 use crate::text::packing::{Counts, Packing};
+use crate::text::teacher::Teacher;
 use crate::text::tokens::{Tokens, TokensError};
 use crate::{streams, words};
 use probability::permutation::Permutation;
 use probability::random::Random;
-use std::collections::BTreeSet;
-use std::ops::Range;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// A text too short to train or measure on.
@@ -60,6 +60,8 @@ pub struct Corpus {
     end: Option<u32>,
     /// Conversations to train on and to measure on, if the corpus is of them.
     conversations: Option<[Packing; 2]>,
+    /// The model whose predictions are learned beside the text.
+    teacher: Option<Arc<dyn Teacher>>,
 }
 
 /// A window: tokens, and the token that follows each.
@@ -74,6 +76,11 @@ pub struct Window {
 }
 
 impl Corpus {
+    fn plain(train: Tokens, validation: Tokens) -> Self {
+        let (starts, end, conversations, teacher) = (vec![], None, None, None);
+        Corpus { train, validation, starts, end, conversations, teacher }
+    }
+
     /// Splits one stream; the last share `held_back` is for validation (a tenth in nanoGPT).
     ///
     /// # Errors
@@ -102,7 +109,7 @@ impl Corpus {
         length: usize,
     ) -> Result<Self, CorpusError> {
         let (train, validation) = (train.into(), validation.into());
-        let corpus = Corpus { train, validation, starts: vec![], end: None, conversations: None };
+        let corpus = Corpus::plain(train, validation);
         let needed = length.saturating_add(1);
         for (part, tokens) in
             [("training part", &corpus.train), ("validation part", &corpus.validation)]
@@ -135,13 +142,7 @@ impl Corpus {
         // A window takes `length` tokens after a document's end, so no window begins at the last starts.
         let after_end = |i: usize| i == 0 || train[i - 1] == end;
         let starts = (0..=train.len() - length).filter(|&i| after_end(i)).collect();
-        Ok(Corpus {
-            train: train.into(),
-            validation: validation.into(),
-            starts,
-            end: Some(end),
-            conversations: None,
-        })
+        Ok(Corpus { starts, end: Some(end), ..Corpus::plain(train.into(), validation.into()) })
     }
 
     /// Packs conversations, or preferences of a chosen and a rejected one ([`crate::text::preference::Example::mark`]), into
@@ -165,7 +166,7 @@ impl Corpus {
             }
         }
         let [train, validation] = packed.each_ref().map(|packing| packing.tokens().into());
-        Ok(Corpus { train, validation, starts: vec![], end: None, conversations: Some(packed) })
+        Ok(Corpus { conversations: Some(packed), ..Corpus::plain(train, validation) })
     }
 
     /// Returns the number of tokens to measure on: of conversations those of answers, else all of the validation part (the
@@ -264,43 +265,6 @@ impl Corpus {
         }
     }
 
-    /// Writes the reference's nats of the tokens of a batch of [`Corpus::fill`]. Returns whether they are known; nothing is
-    /// written for a corpus without preferences.
-    pub fn fill_reference(&self, seed: u64, batch: u64, length: usize, nats: &mut [f32]) -> bool {
-        let Some([train, _]) = &self.conversations else { return false };
-        if train.length != length {
-            return false; // they are of other windows
-        }
-        let (windows, mut known) = (nats.len() / length, true);
-        for (i, nats) in nats.chunks_exact_mut(length).enumerate() {
-            let window = place(train, seed, batch * windows as u64 + i as u64);
-            match train.reference(window) {
-                [] => known = false,
-                own => nats.copy_from_slice(own),
-            }
-        }
-        known
-    }
-
-    /// Returns the windows of preferences that have no reference yet, each with its part: 0 for those to train on, which are
-    /// those of a seed with these numbers if given, and 1 for those to measure on.
-    pub(crate) fn unreferred(&self, of_seed: Option<(u64, Range<u64>)>) -> Vec<(usize, usize)> {
-        let Some([train, validation]) = &self.conversations else { return vec![] };
-        let numbered: BTreeSet<usize> = match of_seed {
-            // A pass takes every window.
-            Some((seed, numbers)) if numbers.end - numbers.start < train.len() as u64 => {
-                numbers.map(|number| place(train, seed, number)).collect()
-            }
-            _ => (0..train.len()).collect(),
-        };
-        let of_train = numbered.into_iter().map(|window| (0, window));
-        let held_back = (0..validation.len()).map(|window| (1, window));
-        let unknown = |&(part, window): &(usize, usize)| {
-            [train, validation][part].reference(window).is_empty()
-        };
-        of_train.chain(held_back).filter(unknown).collect()
-    }
-
     /// Returns at most `most` windows of conversations, as far apart as possible: of those to train on, then of those to
     /// measure on.
     pub fn conversation_sample(&self, most: usize) -> Vec<Window> {
@@ -323,18 +287,6 @@ impl Corpus {
     /// Returns the first conversation to train on, or the two of a preference, as far as a window holds them.
     pub fn example(&self) -> Option<Vec<Marked>> {
         self.conversations.as_ref().and_then(|[train, _]| train.example())
-    }
-
-    /// Returns a window of conversations: of those to train on (part 0) or to measure on (part 1).
-    pub(crate) fn window_of(&self, (part, window): (usize, usize)) -> Window {
-        self.conversations.as_ref().map_or_else(Window::default, |parts| parts[part].window(window))
-    }
-
-    /// Sets the reference's nats of a window.
-    pub(crate) fn set_reference(&mut self, (part, window): (usize, usize), nats: Vec<f32>) {
-        if let Some(parts) = &mut self.conversations {
-            parts[part].set_reference(window, nats);
-        }
     }
 
     /// Returns the number over which the mean of batch number `batch` of a seed is taken, with `windows` windows of `length`
@@ -496,5 +448,6 @@ fn padded(mut tokens: Vec<u32>, mut targets: Vec<u32>, length: usize) -> Window 
     Window { tokens, targets, ..Window::default() }
 }
 
+mod beside;
 #[cfg(test)]
 mod tests;

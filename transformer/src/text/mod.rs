@@ -6,5 +6,6 @@ pub mod corpus;
 pub mod packing;
 pub mod preference;
 pub mod stories;
+pub mod teacher;
 pub mod tokenizer;
 pub mod tokens;

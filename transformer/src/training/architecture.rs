@@ -86,6 +86,7 @@ impl TrainingConfig {
             dropout: self.dropout,
             packed: self.packs(),
             preference: self.preference_loss(),
+            distillation: self.distillation(),
             ..Architecture::default()
         };
         config.validate()?;

@@ -90,6 +90,22 @@ pub struct TrainingConfig {
     /// The share ε of preferences that are taken to be the wrong way round; 0 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preference_flipped: Option<f64>,
+    /// The directory of the model whose predictions are learned beside the data; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
+    /// The SHA-256 of its weights ([`crate::disk::files::sha256`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_sha256: Option<String>,
+    /// The temperature T of the teacher's predictions and the model's; [`TrainingConfig::TEMPERATURE`] if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// The share of the teacher in the loss; [`TrainingConfig::TEACHER_WEIGHT`] if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_weight: Option<f64>,
+    /// The number of the teacher's largest logits of a token that are learned, and kept with the run; all, and none kept, if
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_top: Option<usize>,
     /// How the text becomes tokens.
     pub tokenizer: TokenizerChoice,
     /// The directory of the model whose weights, parts and tokenizer the run begins with; none if absent.

@@ -1,8 +1,9 @@
-//! How far a model moved from its reference: the divergence of their predictions.
+//! How far a model is from its reference or its teacher: the divergence of their predictions.
 
 use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep, is_counted};
 use crate::text::corpus::{Corpus, Window};
-use linalg::{Matrix, Real, View, product_into, transposed};
+use crate::text::teacher::{HELD_BACK, Teacher, Windows};
+use linalg::Real;
 use probability::softmax::log_softmax;
 
 /// The predictions of a reference for some tokens of held-back answers, from which those of a model can be measured.
@@ -13,6 +14,8 @@ pub(super) struct Drift {
     places: Vec<usize>,
     /// ln p of every token of the vocabulary, a column a place.
     reference: Vec<f32>,
+    /// Whether the reference is a teacher, from which the model's divergence is measured.
+    taught: bool,
 }
 
 impl Drift {
@@ -25,6 +28,35 @@ impl Drift {
         model: &mut RecordedStep<T>,
         corpus: &Corpus,
     ) -> Result<Self, ModelError> {
+        let mut drift = Self::on(model, corpus);
+        drift.reference = drift.predictions(model)?.concat();
+        Ok(drift)
+    }
+
+    /// Takes the predictions of the corpus's teacher as the reference.
+    pub(super) fn of_teacher<T: Real>(
+        model: &RecordedStep<T>,
+        corpus: &Corpus,
+        teacher: &dyn Teacher,
+    ) -> Result<Self, ModelError> {
+        let mut drift = Drift { taught: true, ..Self::on(model, corpus) };
+        let (words, length) = (model.config().vocabulary, model.length());
+        let joined =
+            |of: fn(&Window) -> &Vec<u32>| drift.windows.iter().flat_map(of).copied().collect();
+        let (tokens, targets): (Vec<u32>, Vec<u32>) =
+            (joined(|w| &w.tokens), joined(|w| &w.targets));
+        let numbers: Vec<u64> = (0..drift.windows.len() as u64).map(|i| HELD_BACK | i).collect();
+        let mut logits = vec![0.0; words * tokens.len()];
+        let windows =
+            Windows { numbers: Some(&numbers), length, tokens: &tokens, targets: &targets };
+        teacher.logits(windows, &mut logits)?;
+        let of_place = |&place: &usize| logarithms(&logits[place * words..(place + 1) * words]);
+        drift.reference = drift.places.iter().flat_map(of_place).collect();
+        Ok(drift)
+    }
+
+    /// Chooses the tokens.
+    fn on<T: Real>(model: &RecordedStep<T>, corpus: &Corpus) -> Self {
         let most = (Self::NUMBERS / model.config().vocabulary).clamp(1, Self::TOKENS);
         let mut windows = corpus.validation_sample(model.length(), model.batch());
         windows.truncate(model.sequences());
@@ -33,27 +65,21 @@ impl Drift {
             targets.filter(|(_, target)| is_counted(**target)).map(|(i, _)| i).collect();
         let taken = counted.len().min(most);
         let places = (0..taken).map(|i| counted[i * counted.len() / taken]).collect();
-        let mut drift = Drift { windows, places, reference: vec![] };
-        drift.reference = drift.predictions(model)?.concat();
-        Ok(drift)
+        Drift { windows, places, reference: vec![], taught: false }
     }
 
-    /// Returns KL(model ‖ reference) in nats, the mean over the tokens.
+    /// Returns KL(model ‖ reference) in nats, or KL(teacher ‖ model), the mean over the tokens.
     pub(super) fn divergence<T: Real>(
         &self,
         model: &mut RecordedStep<T>,
     ) -> Result<f64, ModelError> {
         let words = model.config().vocabulary;
         let predictions = self.predictions(model)?;
-        let of_token = |(own, reference): (&Vec<f32>, &[f32])| {
-            let terms = own.iter().zip(reference).map(|(&p, &q)| {
-                let (p, q) = (f64::from(p), f64::from(q));
-                // Each term is at least 0: p ln(p/q) − p + q.
-                p.exp() * (p - q) - p.exp() + q.exp()
-            });
-            terms.sum::<f64>()
-        };
         let tokens = predictions.iter().zip(self.reference.chunks(words));
+        let of_token = |(own, reference): (&Vec<f32>, &[f32])| match self.taught {
+            true => divergence_of(reference, own),
+            false => divergence_of(own, reference),
+        };
         Ok(tokens.map(of_token).sum::<f64>() / self.places.len() as f64)
     }
 
@@ -69,23 +95,24 @@ impl Drift {
         }
         tokens.resize(model.batch(), 0);
         targets.resize(model.batch(), IGNORED);
-        let last = model.last(&tokens, &targets)?;
-        let (width, words) = (model.config().width, model.config().vocabulary);
-        let table = model.tape().value(model.marks().table);
-        let read: Vec<T> =
-            self.places.iter().flat_map(|p| &last[p * width..(p + 1) * width]).copied().collect();
-        let mut logits = Matrix::<T>::zeros(words, self.places.len());
-        let read = View::from_slice(&read, width, self.places.len());
-        product_into(logits.as_view_mut(), T::one(), transposed(table), read);
-        let cap = model.config().logit_cap;
-        let capped = |z: &T| match cap {
-            Some(cap) => cap * (z.to_f64() / cap).tanh(),
-            None => z.to_f64(),
-        };
-        let columns = logits.as_slice().chunks(words).map(|z| {
-            let z: Vec<f64> = z.iter().map(capped).collect();
-            log_softmax(&z).into_iter().map(|x| x as f32).collect()
-        });
-        Ok(columns.collect())
+        let logits = model.logits_at((&tokens, &targets), &self.places)?;
+        Ok(logits.as_slice().chunks(logits.nrows()).map(logarithms).collect())
     }
+}
+
+/// Returns ln p of the prediction with these logits.
+fn logarithms<T: Real>(logits: &[T]) -> Vec<f32> {
+    let logits: Vec<f64> = logits.iter().map(|z| z.to_f64()).collect();
+    log_softmax(&logits).into_iter().map(|x| x as f32).collect()
+}
+
+/// Returns KL(P ‖ Q) of predictions, given their logarithms.
+fn divergence_of(p: &[f32], q: &[f32]) -> f64 {
+    let terms = p.iter().zip(q).map(|(&p, &q)| {
+        let (p, q) = (f64::from(p), f64::from(q));
+        // Each term is at least 0: p ln(p/q) − p + q; where P excludes a token, 0·∞ is not the limit.
+        let gain = if p == f64::NEG_INFINITY { 0.0 } else { p.exp() * (p - q) };
+        gain - p.exp() + q.exp()
+    });
+    terms.sum()
 }

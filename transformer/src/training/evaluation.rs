@@ -21,6 +21,10 @@ pub struct Evaluation {
     /// The number of right answers, on conversations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<Answers>,
+    /// KL(teacher ‖ model) of predictions of some held-back tokens at a temperature of 1, nats per token, if the model learns
+    /// from a teacher and it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_divergence: Option<f64>,
 }
 
 /// The number of answers that a model gets right to the last token: each token is the likeliest after those before it, so that
@@ -133,7 +137,7 @@ impl Evaluation {
                 }
                 _ if counted == 0 => {}
                 _ => match &mut answers {
-                    None => nats += model.loss(&x, &y)? * counted as f64,
+                    None => nats += model.cross_entropy(&x, &y)? * counted as f64,
                     Some(answers) => {
                         let (loss, hits) = model.loss_and_hits(&x, &y)?;
                         nats += loss * counted as f64;
@@ -158,7 +162,8 @@ impl Evaluation {
             if let Some(Preferred { accuracy, chosen, rejected, .. }) = &mut preferred {
                 [accuracy, chosen, rejected].into_iter().for_each(|sum| *sum /= n);
             }
-            Ok(Some(Evaluation { loss: nats / n, tokens, preferred, answers }))
+            let teacher_divergence = None;
+            Ok(Some(Evaluation { loss: nats / n, tokens, preferred, answers, teacher_divergence }))
         }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod preset;
 mod ranges;
 pub(crate) mod recipe;
 pub(crate) mod reference;
+pub(crate) mod teacher;
 pub(crate) mod time;
 pub(crate) mod tokenizer_choice;
 pub(crate) mod trainer;

@@ -100,8 +100,9 @@ impl TrainingConfig {
             }
         };
         let (packed, preference) = (self.packs(), self.preference_loss());
+        let distillation = self.distillation();
         let own = Architecture { dropout, hidden_deviation, ..stored.clone() };
-        let model = Architecture { packed, preference, adaptation, ..own };
+        let model = Architecture { packed, preference, distillation, adaptation, ..own };
         model.validate()?;
         Ok(model)
     }

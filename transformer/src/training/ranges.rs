@@ -12,6 +12,38 @@ pub(super) const MOST_WINDOWS: u64 = 1 << 32;
 const LARGEST_BATCH: usize = 1 << 24;
 
 impl TrainingConfig {
+    /// Checks the settings of a teacher.
+    fn check_teacher(&self) -> Result<(), TrainingConfigError> {
+        let range = |fine: bool, setting, found: String, expected| {
+            if fine { Ok(()) } else { Err(TrainingConfigError::Range { setting, found, expected }) }
+        };
+        let given = [
+            ("temperature", self.temperature.is_some()),
+            ("teacher_weight", self.teacher_weight.is_some()),
+            ("teacher_top", self.teacher_top.is_some()),
+        ];
+        for (setting, given) in given {
+            let expected = "absent without teacher, the model that is learned from";
+            range(self.teacher.is_some() || !given, setting, "given".to_owned(), expected)?;
+        }
+        let alone = self.teacher.is_none() || self.preferences.is_none();
+        let expected = "absent beside preferences, which are learned against their reference";
+        range(alone, "teacher", "given".to_owned(), expected)?;
+        // Beyond, T²·KL loses its digits in f32, or e^(z/T) its range.
+        let temperature = self.temperature.unwrap_or(1.0);
+        let usual = (0.01..=100.0).contains(&temperature);
+        range(usual, "temperature", decimal(temperature), "between 0.01 and 100")?;
+        let weight = self.teacher_weight.unwrap_or(0.0);
+        let share = (0.0..=1.0).contains(&weight);
+        range(share, "teacher_weight", decimal(weight), "between 0 and 1")?;
+        let top = self.teacher_top.unwrap_or(1);
+        range(top > 0, "teacher_top", top.to_string(), "1 or more")?;
+        let timed = self.teacher_top.is_some() && self.time.is_some();
+        let expected =
+            "absent with time: how many windows the teacher predicts beforehand follows from steps";
+        range(!timed, "teacher_top", top.to_string(), expected)
+    }
+
     /// Checks every setting except the model's.
     ///
     /// # Errors
@@ -66,6 +98,7 @@ impl TrainingConfig {
             &decimal(flipped),
             "absent with ipo, whose minimum is finite without it",
         )?;
+        self.check_teacher()?;
         let standard = self.parametrization == Parametrization::Standard || self.from.is_none();
         check(
             standard,

@@ -36,6 +36,8 @@ pub struct Trainer<T: Real> {
     targets: Vec<u32>,
     /// The reference's nats of the tokens of a batch; empty without preferences.
     reference: Vec<f32>,
+    /// The teacher's logits of the tokens of a replay; empty without one.
+    logits: Vec<f32>,
 }
 
 impl<T: Real> fmt::Debug for Trainer<T> {
@@ -56,6 +58,7 @@ struct Drawn<'a, T: Real> {
     tokens: &'a mut [u32],
     targets: &'a mut [u32],
     reference: &'a mut [f32],
+    logits: &'a mut [f32],
 }
 
 impl<T: Real> Source<T> for Drawn<'_, T> {
@@ -64,7 +67,7 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
     }
 
     fn give(&mut self, number: u64, replays: u64) -> Result<f64, ModelError> {
-        let Drawn { config, corpus, model, tokens, targets, reference } = self;
+        let Drawn { config, corpus, model, tokens, targets, reference, logits } = self;
         let (parts, size) = (config.parts(), model.batch());
         let (batch, part) = (number / parts, (number % parts) as usize);
         if part == 0 {
@@ -79,6 +82,15 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
         model.set_batch(&tokens[range.clone()], &targets[range.clone()])?;
         if let Some(nats) = reference.get(range.clone()) {
             model.set_reference(nats);
+        }
+        if model.has_teacher() {
+            let drawn = (config.seed, number, config.context);
+            corpus.fill_teacher(
+                drawn,
+                (&tokens[range.clone()], &targets[range.clone()]),
+                logits,
+            )?;
+            model.set_teacher(logits);
         }
         model.set_step(Some(number));
         // Every predicted token of the step's batches has the same weight, or every pair.
@@ -150,8 +162,9 @@ impl<T: Real> Trainer<T> {
         let size = config.batch * config.context;
         let (tokens, targets) = (vec![0; size], vec![0; size]);
         let reference = if model.preference().is_some() { vec![0.0; size] } else { vec![] };
-        let drift = None;
-        Ok(Trainer { config, model, training, average, drift, tokens, targets, reference })
+        let words = if model.has_teacher() { model.config().vocabulary } else { 0 };
+        let (drift, logits) = (None, vec![0.0; words * model.batch()]);
+        Ok(Trainer { config, model, training, average, drift, tokens, targets, reference, logits })
     }
 
     /// Takes the present weights as the reference of preferences: computes the nats ([`refer`]) of the pairs to measure on, and
@@ -200,8 +213,10 @@ impl<T: Real> Trainer<T> {
         corpus: &Corpus,
         observer: &mut impl Observer<T>,
     ) -> Result<Option<Step>, ModelError> {
-        let Trainer { config, model, training, average, tokens, targets, reference, .. } = self;
-        let mut drawn = Drawn { config, corpus, model, tokens, targets, reference };
+        let Trainer { config, model, training, average, .. } = self;
+        let (tokens, targets) = (&mut self.tokens[..], &mut self.targets[..]);
+        let (reference, logits) = (&mut self.reference[..], &mut self.logits[..]);
+        let mut drawn = Drawn { config, corpus, model, tokens, targets, reference, logits };
         let step = training.step(&mut drawn, observer)?;
         if let (Some(average), Some(Step { number, applied: true, .. })) = (average, step) {
             average.add(number, self.model.tape().parameters());
@@ -265,6 +280,11 @@ impl<T: Real> Trainer<T> {
     ) -> Result<Option<Evaluation>, ModelError> {
         let windows = corpus.validation_sample(self.config.context, tokens);
         corpus.check_read()?;
+        if let (None, Some(_), Some(teacher)) =
+            (&self.drift, self.model.config().distillation, corpus.teacher())
+        {
+            self.drift = Some(Drift::of_teacher(&self.model, corpus, &**teacher)?);
+        }
         let drift = self.drift.take();
         let measured = self.with_evaluated(|model| {
             let measured =
@@ -272,7 +292,9 @@ impl<T: Real> Trainer<T> {
             let asked = drift.as_ref().filter(|_| measured.is_some());
             let divergence = asked.map(|drift| drift.divergence(model)).transpose()?;
             let with = |preferred| Preferred { divergence, ..preferred };
-            Ok(measured.map(|m| Evaluation { preferred: m.preferred.map(with), ..m }))
+            let from_teacher = divergence.filter(|_| model.preference().is_none());
+            let measured = measured.map(|m| Evaluation { preferred: m.preferred.map(with), ..m });
+            Ok(measured.map(|m| Evaluation { teacher_divergence: from_teacher, ..m }))
         });
         self.drift = drift;
         measured

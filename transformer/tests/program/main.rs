@@ -19,6 +19,7 @@ mod pace;
 mod place;
 mod plan;
 mod preferences;
+mod teacher;
 mod time;
 mod tokens;
 mod trust;

@@ -36,7 +36,7 @@ fn the_tutorial_runs() {
                         None => arguments.extend(["--steps", "2"]),
                     }
                     arguments.extend(["--eval-every", "0"]);
-                    if !arguments.contains(&"--from") {
+                    if !arguments.contains(&"--from") && !arguments.contains(&"--width") {
                         arguments.extend(["--width", "16", "--layers", "1", "--heads", "2"]);
                     }
                     if arguments.contains(&"--lora") {

@@ -29,6 +29,7 @@ fn step(title: &str, weights: &[f64]) -> Explanation<f32> {
         names,
         descent: Descent { clip: 1.0, ..Descent::plain(0.1) },
         unigram: None,
+        teacher: vec![],
         remarks: vec![title.to_owned()],
         seed: 0,
     })

@@ -130,6 +130,7 @@ fn line(step: u64) -> Metric {
         validation_loss: None,
         answers: None,
         preferred: None,
+        teacher_divergence: None,
         learning_rate: 1e-3,
         gradient_norm: None,
         tokens_per_second: 7.5,

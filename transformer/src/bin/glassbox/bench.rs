@@ -94,13 +94,17 @@ struct Generation {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
-        const LEFT_OUT: [&str; 9] = [
+        const LEFT_OUT: [&str; 13] = [
             "data",
             "tokenizer",
             "from",
             "preferences",
             "preference_beta",
             "preference_flipped",
+            "teacher",
+            "temperature",
+            "teacher_weight",
+            "teacher_top",
             "out",
             "eval_every",
             "time",

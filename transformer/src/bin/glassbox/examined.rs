@@ -3,7 +3,7 @@
 use crate::settings::Settings;
 use crate::source::answers::{Answers, start_of_answers};
 use crate::source::{self, Source};
-use crate::{Result, count, generate, remark, run};
+use crate::{Result, count, generate, remark, run, teacher};
 use probability::random::Random;
 use probability::sample::Sampler;
 use std::ops::Range;
@@ -97,7 +97,7 @@ impl Examined {
         }
         let trained = own.complete()?;
         // A budget of memory is for training.
-        let config = TrainingConfig { memory: None, ..given.over(own)?.complete()? };
+        let mut config = TrainingConfig { memory: None, ..given.over(own)?.complete()? };
         settings.fit(&config)?;
         let directory = run::model_directory(path);
         // A run that ended before its first checkpoint has no model: it begins from its seed.
@@ -118,6 +118,7 @@ impl Examined {
         } else {
             (config.model(source.tokenizer.vocabulary())?, None)
         };
+        teacher::read(&mut config, &mut source, (model.vocabulary, true))?;
         let reference = match config.preferences {
             None => None,
             Some(_) => source.refer(&config, preferred_steps(path, &model, watched)?)?,

@@ -5,7 +5,9 @@ mod embedded;
 use crate::plot::thousands;
 use crate::settings::{Settings, choices};
 use crate::source::Source;
-use crate::{Result, count, generate, on_threads, progress, reason, remark, run, terminal};
+use crate::{
+    Result, count, generate, on_threads, progress, reason, remark, run, teacher, terminal,
+};
 use calculus::optimizer::OptimizerKind;
 use clap::Args;
 use embedded::{embedded, frequencies, names};
@@ -13,10 +15,12 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use transformer::disk::{checkpoint, files, ordinary, read_in_training, write_atomically};
 use transformer::inspect::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
+use transformer::text::teacher::{Teacher, Windows};
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{IGNORED, LAST};
+use transformer::{IGNORED, LAST, LiveTeacher};
 
 /// Explain one training step, every number: as one HTML file, or in the terminal.
 ///
@@ -95,6 +99,8 @@ struct Model {
     tokenizer: Option<Tokenizer>,
     /// The model's own text, used if none is given.
     own: Option<Vec<u32>>,
+    /// The teacher, if the run has one.
+    teacher: Option<Arc<LiveTeacher>>,
 }
 
 impl Explain {
@@ -273,7 +279,7 @@ impl Explain {
 
     /// Records the step on the requested text.
     fn on_text(&self, model: Model) -> Result<Subject<f32>> {
-        let Model { mut subject, tokenizer, own } = model;
+        let Model { mut subject, tokenizer, own, teacher } = model;
         let most = self.tokens.min(subject.config.context);
         let all = match (&self.prompt_tokens, &self.text, tokenizer) {
             (Some(tokens), _, _) => tokens.clone(),
@@ -306,6 +312,20 @@ impl Explain {
         subject.tokens = all[..n].to_vec();
         subject.targets = all[1..].iter().copied().take(n).collect();
         subject.targets.resize(n, IGNORED);
+        if let (Some(teacher), Some(distillation)) = (teacher, subject.config.distillation) {
+            subject.teacher = vec![0.0; subject.config.vocabulary * n];
+            let (tokens, targets) = (&subject.tokens, &subject.targets);
+            let window = Windows { numbers: None, length: n, tokens, targets };
+            let found = teacher.logits(window, &mut subject.teacher);
+            subject.config.distillation = found.is_ok().then_some(distillation);
+            subject.remarks.push(match found {
+                Err(why) => format!("{WITHOUT_TEACHER}: {why}"),
+                Ok(()) => format!(
+                    "{} of the loss is the divergence from a teacher's predictions, times the square of the temperature {}.",
+                    distillation.weight, distillation.temperature
+                ),
+            });
+        }
         let descent = &mut subject.descent;
         if let Some(kind) = self.optimizer {
             if kind != descent.rule.kind {
@@ -357,7 +377,7 @@ impl Explain {
             run::agree(given, own, &config)?;
             if own.freezes() {
                 (config, parameters) = read_in_training(&directory, own)?;
-                config.preference = None;
+                (config.preference, config.distillation) = (None, None);
             }
         }
         let training = match &own {
@@ -387,12 +407,21 @@ impl Explain {
                     .to_owned(),
             );
         }
-        let source = match (&own, &tokenizer) {
+        let mut source = match (&own, &tokenizer) {
             (Some(own), Some(tokenizer)) if !own.reads_standard_input() => {
                 Source::load(own, Some(tokenizer.clone()), Some(given)).ok()
             }
             _ => None,
         };
+        let teacher = own.as_ref().filter(|own| own.teacher.is_some()).map(|own| {
+            let source = source.as_mut().ok_or("the run's data cannot be read")?;
+            teacher::read(&mut own.clone(), source, (config.vocabulary, true))
+        });
+        let teacher = teacher.transpose().map(Option::flatten).unwrap_or_else(|why| {
+            remarks.push(format!("{WITHOUT_TEACHER}: {why}"));
+            None
+        });
+        config.distillation = training.distillation().filter(|_| teacher.is_some());
         let unigram = source.as_ref().map(|s| frequencies(s.corpus.train(), config.vocabulary));
         let own_text = |s: Source| beginning(&s, config.context);
         let own_text = source.map(own_text);
@@ -404,6 +433,7 @@ impl Explain {
                 parameters,
                 tokens: Vec::new(),
                 targets: Vec::new(),
+                teacher: Vec::new(),
                 descent,
                 unigram,
                 remarks,
@@ -411,9 +441,14 @@ impl Explain {
             },
             own: own_text,
             tokenizer,
+            teacher,
         })
     }
 }
+
+/// The remark of a step of a run with a teacher that cannot be shown.
+const WITHOUT_TEACHER: &str =
+    "The run learns from a teacher too, and the loss of this step is that of the text alone";
 
 /// Describes a step whose loss or gradient is not finite, and the next command.
 fn not_finite(step: &Explanation<f32>, model: Option<&Path>) -> Option<String> {

@@ -22,6 +22,7 @@ mod run;
 mod settings;
 mod signal;
 mod source;
+mod teacher;
 mod terminal;
 mod train;
 

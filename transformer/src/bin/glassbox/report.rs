@@ -33,6 +33,8 @@ pub(crate) struct Report {
     pub(crate) preferred: Option<Preferred>,
     /// The number of its right answers, if the run learned answers.
     pub(crate) answers: Option<Answers>,
+    /// KL(teacher ‖ model) in nats per token, if the run learned from a teacher.
+    pub(crate) teacher_divergence: Option<f64>,
     pub(crate) validation_tokens: usize,
     /// Tokens of the validation part; fewer are measured if it is long.
     pub(crate) held_back: usize,
@@ -92,6 +94,9 @@ impl Report {
             object["answers"] = json!(answers.all);
             object["answers_right"] = json!(answers.right);
         }
+        if let Some(nats) = self.teacher_divergence {
+            object["teacher_divergence"] = json!(nats);
+        }
         if let (Some(preferred), Some(fields)) = (&self.preferred, object.as_object_mut()) {
             // Of a loss of pairs there are no bits of a character.
             for of_tokens in ["bits_per_character", "perplexity", "baselines"] {
@@ -145,6 +150,9 @@ impl Report {
                 }));
             }
         }
+        lines.extend(self.teacher_divergence.map(|nats| {
+            format!("divergence       {nats:.4} nats per token from the teacher's predictions")
+        }));
         lines.extend(self.answers.map(|answers| right("answers          ", &answers)));
         // The first token of a text is not predicted.
         if self.preferred.is_none() && self.validation_tokens + 1 < self.held_back {

@@ -79,6 +79,22 @@ pub(crate) struct Settings {
     /// Share ε of preferences that are taken to be the wrong way round (conservative DPO) [default: 0]
     #[arg(long, value_name = "ε", help_heading = "Fine-tuning", allow_negative_numbers = true)]
     pub(crate) preference_flipped: Option<f64>,
+    /// Model whose predictions are learned beside the data: a run, or a Hugging Face directory of any family, also of
+    /// adapters, which are merged. It has the same tokens; without --tokenizer and --from its tokenizer is taken
+    #[arg(long, value_name = "MODEL", help_heading = "Fine-tuning")]
+    pub(crate) teacher: Option<String>,
+    #[arg(skip)]
+    pub(crate) teacher_sha256: Option<String>,
+    /// Temperature T of the teacher's predictions and the model's, of which T²·KL is learned [default: 2]
+    #[arg(long, value_name = "T", help_heading = "Fine-tuning", allow_negative_numbers = true)]
+    pub(crate) temperature: Option<f64>,
+    /// Share of the teacher in the loss; the rest is the cross-entropy of the data [default: 0.5]
+    #[arg(long, value_name = "SHARE", help_heading = "Fine-tuning", allow_negative_numbers = true)]
+    pub(crate) teacher_weight: Option<f64>,
+    /// Learn the teacher's K largest logits of a token, found once and kept with the run, which resumes without the
+    /// teacher [default: all, at every step]
+    #[arg(long, value_name = "K", help_heading = "Fine-tuning", allow_negative_numbers = true)]
+    pub(crate) teacher_top: Option<usize>,
     /// Sizes and rates to start from [default: story; shakespeare-cpu with --data; fine-tune with --from; lora with --lora;
     /// preferences with --preferences]
     #[arg(long, value_parser = choices(Preset::ALL, Preset::key, Preset::meaning))]

@@ -1,6 +1,7 @@
 //! `glassbox train`.
 
 mod clock;
+mod names;
 mod noise;
 mod remarks;
 mod results;
@@ -11,9 +12,11 @@ use crate::run::{self, Run};
 use crate::settings::Settings;
 use crate::signal::{self, INTERRUPTED, Phase};
 use crate::source::Source;
-use crate::{Result, count, on_threads, program, remark};
+use crate::{Result, count, on_threads, program, remark, teacher};
 use clap::Args;
 use clock::Clock;
+pub(crate) use names::findable_from_everywhere;
+use names::run_name;
 use noise::{Noise, take};
 use remarks::{introduce, resumes};
 use start::Start;
@@ -25,9 +28,7 @@ use transformer::disk::checkpoint;
 use transformer::disk::files;
 use transformer::disk::{Lock, Metric, Restored};
 use transformer::inspect::diagnose::health::Watch;
-use transformer::{
-    Evaluation, Observer, Recording, Replay, TimeBudget, TokenizerChoice, Trainer, TrainingConfig,
-};
+use transformer::{Evaluation, Observer, Recording, Replay, TimeBudget, Trainer, TrainingConfig};
 
 /// Train a model on text; writes a run directory.
 ///
@@ -39,7 +40,7 @@ pub(crate) struct Train {
     /// Settings file with the names of the flags: `learning_rate = 1e-3`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Resume an interrupted run; only --steps or --time, --eval-every, --memory, --threads, and --data and --from (if the
+    /// Resume an interrupted run; only --steps or --time, --eval-every, --memory, --threads, and --data, --from and --teacher (if the
     /// same text or model moved) may change
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "overwrite"])]
     resume: Option<PathBuf>,
@@ -107,12 +108,22 @@ impl Train {
     /// Returns the settings of a run that resumes.
     fn resumed(&self, run: &Path) -> Result<Settings> {
         let asked = self.settings.clone();
-        let Settings { steps, time, eval_every, memory, threads, data, from, .. } = asked.clone();
-        let free = Settings { steps, time, eval_every, memory, data, from, ..Settings::default() };
+        let Settings { steps, time, eval_every, memory, threads, data, from, teacher, .. } =
+            asked.clone();
+        let free = Settings {
+            steps,
+            time,
+            eval_every,
+            memory,
+            data,
+            from,
+            teacher,
+            ..Settings::default()
+        };
         if (Settings { threads: None, ..asked }).table()? != free.table()? {
             return Err(
-                "with --resume, only --steps or --time, --eval-every, --memory, --threads, --data and --from may be given: the \
-                        others are the run's own"
+                "with --resume, only --steps or --time, --eval-every, --memory, --threads, --data, --from and --teacher may be \
+                        given: the others are the run's own"
                     .into(),
             );
         }
@@ -122,6 +133,9 @@ impl Train {
         }
         if own.from.is_none() && free.from.is_some() {
             return Err("the run did not begin with a model: leave out --from".into());
+        }
+        if own.teacher.is_none() && free.teacher.is_some() {
+            return Err("the run did not begin with a teacher: leave out --teacher".into());
         }
         let from = free.from.as_deref().map(|from| run::model_of(Path::new(from)));
         let from = from.transpose()?.map(|directory| directory.display().to_string());
@@ -135,8 +149,8 @@ impl Train {
         (began, lock): (Instant, Option<Lock>),
     ) -> Result<ExitCode> {
         // The state names tokenizer and model as run.toml does, or the run could not resume.
-        let TrainingConfig { tokenizer, from, .. } = findable_from_everywhere(&config);
-        let mut config = TrainingConfig { tokenizer, from, ..config };
+        let TrainingConfig { tokenizer, from, teacher, .. } = findable_from_everywhere(&config);
+        let mut config = TrainingConfig { tokenizer, from, teacher, ..config };
         let known = match &self.resume {
             Some(run) => {
                 let directory = run::model_directory(run);
@@ -160,6 +174,11 @@ impl Train {
         let start = Start::read(&mut config, self.resume.as_deref())?;
         let mut source =
             Source::load(&config, known, Some(&run)).map_err(|e| format!("{e}{}", moved()))?;
+        let vocabulary = start::vocabulary(start.as_ref(), &source);
+        let mut live = match &self.resume {
+            Some(_) => None,
+            None => teacher::read(&mut config, &mut source, (vocabulary, false))?,
+        };
         let mut trainer = start::trainer(&config, start, &source)?;
         let done = match &self.resume {
             Some(directory) => start::state_of(directory, &trainer, &source)?,
@@ -168,6 +187,11 @@ impl Train {
                 0
             }
         };
+        if let Some(run) = &self.resume
+            && !teacher::recall(&config, &mut source, (run, done), vocabulary)?
+        {
+            live = teacher::read(&mut config, &mut source, (vocabulary, true))?;
+        }
         if !start::refer(&mut trainer, &mut source, done, began)? {
             return Ok(ExitCode::from(INTERRUPTED));
         }
@@ -194,7 +218,7 @@ impl Train {
                 (run::create(out, &name, &kept, self.overwrite)?, Restored::default())
             }
         };
-        introduce(&source, &mut trainer, run.directory())?;
+        introduce(&source, &mut trainer, (live.as_deref(), run.directory()))?;
         if run.leftovers() > 0 {
             let files = count(run.leftovers(), "file");
             remark(format!("run      removed {files} that a killed process left half-written"));
@@ -260,36 +284,6 @@ impl Observer<f32> for Parts<'_> {
     }
 }
 
-/// Returns settings whose paths are valid from other directories too.
-pub(crate) fn findable_from_everywhere(config: &TrainingConfig) -> TrainingConfig {
-    let tokenizer = match &config.tokenizer {
-        TokenizerChoice::Files(path) => TokenizerChoice::Files(findable(path)),
-        choice => choice.clone(),
-    };
-    let data = config.data.as_ref().map(|paths| paths.iter().map(|p| findable(p)).collect());
-    let from = config.from.as_deref().map(findable);
-    TrainingConfig { data, tokenizer, from, ..config.clone() }
-}
-
-/// Returns a path so that it is valid from other directories too.
-fn findable(path: &str) -> String {
-    let absolute = (path != "-").then(|| std::path::absolute(path).ok()).flatten();
-    absolute.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or(path.to_owned())
-}
-
-/// Returns the name of a run's directory, after its training data.
-fn run_name(settings: &Settings) -> String {
-    match (settings.data.as_deref(), settings.preset) {
-        (Some([data, ..]), None) if data != "-" => {
-            let stem = Path::new(data).file_stem().unwrap_or_default().to_string_lossy();
-            stem.chars()
-                .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
-                .collect()
-        }
-        _ => settings.preset().key().to_owned(),
-    }
-}
-
 /// A run in progress.
 struct Session<'a> {
     trainer: Trainer<f32>,
@@ -311,6 +305,9 @@ impl Session<'_> {
         let config = self.trainer.config().clone();
         let due = |step: u64| config.eval_every > 0 && step.is_multiple_of(config.eval_every);
         let tokens = config.step_tokens();
+        if !self.keep_teacher()? {
+            return Ok(None);
+        }
         let mut watch = Watch::new(self.trainer.model());
         let mut progress = Progress::new(self.trainer.steps(), config.steps, tokens);
         let done = self.trainer.steps();
@@ -333,8 +330,10 @@ impl Session<'_> {
                 return Ok(None);
             };
             if let Some(metric) = broken_off {
-                let Evaluation { loss, preferred, answers, .. } = measured;
-                let metric = Metric { validation_loss: Some(loss), preferred, answers, ..metric };
+                let Evaluation { loss, preferred, answers, teacher_divergence, .. } = measured;
+                let validation_loss = Some(loss);
+                let metric =
+                    Metric { validation_loss, preferred, answers, teacher_divergence, ..metric };
                 self.run.amend(&metric)?;
                 self.metrics.pop();
                 self.metrics.push(metric);
@@ -391,6 +390,7 @@ impl Session<'_> {
                 validation_loss: measured.map(|m| m.loss),
                 answers: measured.and_then(|m| m.answers),
                 preferred: measured.and_then(|m| m.preferred),
+                teacher_divergence: measured.and_then(|m| m.teacher_divergence),
                 learning_rate: step.learning_rate,
                 gradient_norm: Some(step.gradient_norm),
                 tokens_per_second: tokens as f64 / took.as_secs_f64().max(1e-9),
@@ -469,6 +469,7 @@ impl Session<'_> {
             validation_loss: None,
             answers: None,
             preferred: None,
+            teacher_divergence: None,
             learning_rate: step.learning_rate,
             gradient_norm: finite(step.gradient_norm),
             tokens_per_second: 0.0,

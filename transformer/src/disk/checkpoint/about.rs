@@ -44,7 +44,8 @@ pub struct About {
     pub data: String,
     /// The vectors that computed it (AVX-512, AVX2, portable); `None` in version 1. Others give other last bits.
     pub vectors: Option<String>,
-    /// The settings of the run except the paths of the text and of the model that it began with; `None` in version 1.
+    /// The settings of the run except the paths of the text, of the model that it began with and of its
+    /// teacher; `None` in version 1.
     settings: Option<BTreeMap<String, String>>,
 }
 
@@ -134,7 +135,8 @@ impl About {
 /// Returns settings by name, in JSON: numbers have the fewest digits that round-trip.
 fn settings(config: &TrainingConfig) -> BTreeMap<String, String> {
     let Ok(Value::Object(all)) = serde_json::to_value(config) else { return BTreeMap::new() };
-    // The checksums of both are kept.
-    let all = all.into_iter().filter(|(name, _)| !["data", "from"].contains(&&name[..]));
+    // The checksums of all three are kept.
+    const PATHS: [&str; 3] = ["data", "from", "teacher"];
+    let all = all.into_iter().filter(|(name, _)| !PATHS.contains(&&name[..]));
     all.map(|(name, value)| (name, value.to_string())).collect()
 }

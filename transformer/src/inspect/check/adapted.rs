@@ -39,7 +39,7 @@ pub(super) fn each(
             all.into_iter().for_each(|name| tell(Certificate::skipped(name, &why)));
             return Ok(());
         }
-        let plain = step.without_preference();
+        let plain = step.with_cross_entropy();
         tell(begins(config, &plain)?);
         let merged = plain.recorded::<f64>(Form::Fused)?.merged(&wide).into_owned();
         tell(same_predictions(&plain, &wide, &merged)?);

@@ -59,7 +59,7 @@ pub fn threads(subject: &impl Subject, parameters: &[f32]) -> Result<Certificate
 /// # Errors
 /// If the step cannot be recorded.
 pub fn accumulation(step: &ModelStep<'_>, parameters: &[f64]) -> Result<Certificate, ModelError> {
-    let (name, step) = (PIECES, &step.without_preference());
+    let (name, step) = (PIECES, &step.with_cross_entropy());
     let (sequences, length) = (step.sequences, step.length);
     let (tokens, targets) = (step.batches)(0);
     let counted =

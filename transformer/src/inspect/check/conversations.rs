@@ -103,7 +103,7 @@ pub fn answers<'a>(
 /// If the step cannot be recorded.
 pub fn apart(step: &ModelStep<'_>, parameters: &[f64]) -> Result<Certificate, ModelError> {
     const TRIED: u64 = 16;
-    let step = step.without_preference();
+    let step = step.with_cross_entropy();
     let length = step.length;
     let counted = |y: &[u32]| y.iter().filter(|&&t| is_counted(t)).count();
     let parts = |y: &[u32]| y.split_inclusive(|t| *t == LAST).filter(|s| counted(s) > 0).count();
@@ -262,7 +262,7 @@ mod tests {
             (tokens, targets)
         };
         let (batches, references) = (Arc::new(batch), None);
-        ModelStep { config, sequences: 1, length: 16, seed: 1, batches, references }
+        ModelStep { config, sequences: 1, length: 16, seed: 1, batches, references, teacher: None }
     }
 
     #[test]

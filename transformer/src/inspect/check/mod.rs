@@ -470,6 +470,7 @@ mod tests {
             seed: 0,
             batches: std::sync::Arc::new(|_| unreachable!("nothing is drawn")),
             references: None,
+            teacher: None,
         };
         // Two recordings at f64 and one at dual numbers, each with gradients: 64 bytes per parameter, and 52 for
         // vectors.

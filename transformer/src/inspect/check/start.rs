@@ -262,7 +262,7 @@ pub(super) fn within(
         let why = "the model was trained: gains are not 1 or biases not 0";
         return Ok(QUESTIONS.map(|c| Certificate::not_applicable(c, why)).into());
     }
-    let step = step.without_preference().smaller(SEEN.0, SEEN.1);
+    let step = step.with_cross_entropy().smaller(SEEN.0, SEEN.1);
     let few = step.smaller(2, 16);
     // A step: one forward pass and one backward pass, which costs twice as much.
     let time = |step: &ModelStep<'_>, steps: usize| {

@@ -98,6 +98,7 @@ mod tests {
             validation_loss,
             answers: None,
             preferred: None,
+            teacher_divergence: None,
             learning_rate,
             gradient_norm,
             tokens_per_second,

@@ -17,6 +17,7 @@
 //!         (text[..16].to_vec(), text[1..].to_vec())
 //!     }),
 //!     references: None,
+//!     teacher: None,
 //! };
 //! let mut model = RecordedStep::<f32>::record(&config, 2, 8, Form::Fused, 1)?;
 //! model.initialise(1);

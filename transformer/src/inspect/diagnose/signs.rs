@@ -70,8 +70,8 @@ pub fn signs(
     let loss = f64::from(step.step());
     let Recording { tape, loss: output, handles } = &step;
     let logits = handles.logits;
-    // A loss of pairs is no nats of a vocabulary.
-    let of_tokens = logits.filter(|_| handles.pairs.is_none());
+    // A loss of pairs is no nats of a vocabulary, and one with a teacher's part not only.
+    let of_tokens = logits.filter(|_| handles.is_cross_entropy());
     Ok(Signs {
         loss,
         uniform: of_tokens.map_or(f64::NAN, |v| (tape.shape(v).rows as f64).ln()),

@@ -159,6 +159,7 @@ impl<T: Real> Explanation<T> {
         let length = subject.tokens.len();
         let mut model = RecordedStep::record(&subject.config, 1, length, MEASURED, subject.seed)?;
         model.set_batch(&subject.tokens, &subject.targets)?;
+        subject.set_teacher(&mut model);
         model.set_step(subject.descent.batch);
         Ok(model)
     }

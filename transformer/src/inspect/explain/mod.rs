@@ -16,6 +16,7 @@
 //!     parameters: model.tape().parameters().to_vec(),
 //!     tokens: vec![0, 2, 1],
 //!     targets: vec![2, 1, 3],
+//!     teacher: vec![],
 //!     names: "abcde".chars().map(String::from).collect(),
 //!     descent: Descent::plain(0.1),
 //!     unigram: None,
@@ -78,6 +79,9 @@ pub struct Subject<T> {
     pub tokens: Vec<u32>,
     /// The token that follows each one, or [`crate::IGNORED`].
     pub targets: Vec<u32>,
+    /// The teacher's logits of every token, one token after another ([`RecordedStep::set_teacher`]); empty if the model has
+    /// none ([`Architecture::distillation`]).
+    pub teacher: Vec<f32>,
     /// The text of every token of the vocabulary; a missing name is shown as its number.
     pub names: Vec<String>,
     /// The update.
@@ -401,6 +405,15 @@ pub struct Listed<'a> {
     pub gradient: Option<Summary>,
 }
 
+impl<T: Real> Subject<T> {
+    /// Sets the teacher's logits, if the step has a part of one.
+    fn set_teacher<S: Real>(&self, model: &mut RecordedStep<S>) {
+        if model.has_teacher() && !self.teacher.is_empty() {
+            model.set_teacher(&self.teacher);
+        }
+    }
+}
+
 /// Records a model for the subject's tokens, and replays it forward and backward.
 fn recorded<T: Real>(
     subject: &Subject<T>,
@@ -411,6 +424,7 @@ fn recorded<T: Real>(
         RecordedStep::record_without(&subject.config, 1, length, without, subject.seed)?;
     model.copy_parameters(&subject.parameters);
     model.set_batch(&subject.tokens, &subject.targets)?;
+    subject.set_teacher(&mut model);
     model.set_step(subject.descent.batch);
     model.tape_mut().forward();
     let loss = model.loss_var();

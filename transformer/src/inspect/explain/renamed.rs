@@ -26,6 +26,7 @@ fn subject(config: Architecture) -> Subject<f64> {
         names: vec![],
         descent: Descent::of_run(&run, 40),
         unigram: None,
+        teacher: vec![],
         remarks: vec![],
         seed: 9,
         config,

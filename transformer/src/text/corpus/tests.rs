@@ -26,7 +26,7 @@ proptest! {
         stream in prop::collection::vec(0u32..9, 2..200), length in 1usize..20, tokens in 0usize..250, documents: bool,
     ) {
         let end = documents.then_some(0);
-        let corpus = Corpus { train: vec![0].into(), validation: stream.into(), starts: vec![], end, conversations: None };
+        let corpus = Corpus { end, ..Corpus::plain(vec![0].into(), stream.into()) };
         let (all, sample) = (corpus.validation_windows(length), corpus.validation_sample(length, tokens));
         let taken = all.len().min((tokens / length).max(1));
         prop_assert_eq!(sample.len(), taken);
@@ -71,7 +71,7 @@ proptest! {
         let train: Vec<u32> = (0..n).collect();
         let (train, validation) = (train.into(), vec![0].into());
         let corpus =
-            Corpus { train, validation, starts: vec![], end: None, conversations: None };
+            Corpus::plain(train, validation);
         let windows = ((n as usize - 1) / length).saturating_sub(1).max(1) as u64;
         let w = drawn(&corpus, seed, pass * windows, windows, length);
         prop_assert!(w.iter().all(|w| w.tokens.iter().zip(&w.targets).all(|(x, y)| x + 1 == *y)));

@@ -68,6 +68,9 @@ fn side<'a>(given: &Given, corpus: &'a Corpus) -> Result<Side<'a>> {
     if let Some(from) = &config.from {
         return Err(format!("a run that starts from a model ({from}) is not replayed").into());
     }
+    if let Some(teacher) = &config.teacher {
+        return Err(format!("a run that learns from a teacher ({teacher}) is not replayed").into());
+    }
     let model = config.in_training(family::of(&given.model.config), &given.model.config)?;
     Ok(Side { config, model, corpus, start: None })
 }

@@ -46,6 +46,7 @@ pub(super) fn embedded() -> Result<Model> {
             targets: Vec::new(),
             descent: Descent { state, ..Descent::of_run(&config, steps) },
             unigram: Some(frequencies(source.corpus.train(), source.tokenizer.vocabulary())),
+            teacher: vec![],
             remarks: vec![format!(
                 "The model was trained for {steps} steps on the embedded stories, just now; this is the \
                  next one. Explain your own: glassbox explain RUN --text \"…\"."
@@ -54,6 +55,7 @@ pub(super) fn embedded() -> Result<Model> {
         },
         own: Some(tokens),
         tokenizer: Some(source.tokenizer),
+        teacher: None,
     })
 }
 

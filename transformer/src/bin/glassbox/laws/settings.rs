@@ -19,6 +19,10 @@ fn odd() -> Settings {
         preferences: Some(PreferenceKind::Dpo),
         preference_beta: Some(0.3),
         preference_flipped: Some(0.2),
+        teacher: Some("large".to_owned()),
+        temperature: Some(3.0),
+        teacher_weight: Some(0.75),
+        teacher_top: Some(16),
         tokenizer: Some(TokenizerChoice::Bytes),
         freeze: Some(vec!["embedding.*".to_owned()]),
         learn: Some(vec!["block.*".to_owned(), "norm.*".to_owned()]),
@@ -96,6 +100,11 @@ fn meant() -> TrainingConfig {
         preferences: Some(PreferenceKind::Dpo),
         preference_beta: Some(0.3),
         preference_flipped: Some(0.2),
+        teacher: Some("large".to_owned()),
+        teacher_sha256: None,
+        temperature: Some(3.0),
+        teacher_weight: Some(0.75),
+        teacher_top: Some(16),
         tokenizer: TokenizerChoice::Bytes,
         from: None,
         from_sha256: None,
@@ -174,7 +183,19 @@ fn complete(settings: &Settings) -> TrainingConfig {
 #[test]
 fn every_setting_arrives_and_wins_over_what_came_before() {
     for preset in [None, Some(Preset::Story), Some(Preset::Baby), Some(Preset::Gpt2)] {
-        assert_eq!(complete(&Settings { preset, ..odd() }), meant());
+        // A teacher and preferences do not go together.
+        let without = |names: &[&str], settings: toml::Table| {
+            let kept = settings.into_iter().filter(|(name, _)| !names.contains(&name.as_str()));
+            kept.collect::<toml::Table>()
+        };
+        for names in [
+            &["preferences", "preference_beta", "preference_flipped"][..],
+            &["teacher", "temperature", "teacher_weight", "teacher_top"],
+        ] {
+            let given = without(names, odd().table().unwrap()).try_into::<Settings>().unwrap();
+            let expected = without(names, toml::Table::try_from(meant()).unwrap());
+            assert_eq!(complete(&Settings { preset, ..given }), expected.try_into().unwrap());
+        }
     }
     // Key by key: this one from the later settings, all others from the earlier.
     let base = Settings { preset: Some(Preset::Gpt2), ..Settings::default() };

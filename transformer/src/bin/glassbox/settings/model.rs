@@ -91,7 +91,7 @@ impl Settings {
     /// # Errors
     /// A model that cannot be read; a setting that contradicts it.
     pub(crate) fn on_its_model(self) -> Result<Self> {
-        let Some(from) = &self.from else { return Ok(self) };
+        let Some(from) = &self.from else { return self.with_the_teacher_s_tokens() };
         let directory = run::model_of(Path::new(from))?;
         if self.lora.is_some() && files::is_adapter(&directory) {
             return Err(format!(
@@ -128,8 +128,20 @@ impl Settings {
         whole.over(Settings { architecture: None, ..own })
     }
 
+    /// Returns the settings of a run that begins without a model: with the tokens of its teacher, if it has one and no
+    /// others are given.
+    fn with_the_teacher_s_tokens(self) -> Result<Self> {
+        let Some(teacher) = self.teacher.as_ref().filter(|_| self.tokenizer.is_none()) else {
+            return Ok(self);
+        };
+        let directory = run::model_of(Path::new(teacher))?;
+        let there = !files::tokenizer_files(&directory).is_empty();
+        let tokenizer = there.then(|| TokenizerChoice::Files(directory.display().to_string()));
+        Ok(Settings { tokenizer, ..self })
+    }
+
     /// The settings of fine-tuning.
-    pub(crate) const FINE_TUNING: [&str; 12] = [
+    pub(crate) const FINE_TUNING: [&str; 16] = [
         "from",
         "freeze",
         "learn",
@@ -142,10 +154,14 @@ impl Settings {
         "preferences",
         "preference_beta",
         "preference_flipped",
+        "teacher",
+        "temperature",
+        "teacher_weight",
+        "teacher_top",
     ];
     /// Why commands other than `train` refuse them.
     pub(crate) const GOES_ON: &str =
-        "only train starts from a model, freezes weights, or learns from preferences";
+        "only train starts from a model, freezes weights, or learns from preferences or a teacher";
 
     /// Refuses parts and sizes other than those of `whose` model.
     fn settled(&self, whose: &str, own: &Settings) -> Result<()> {

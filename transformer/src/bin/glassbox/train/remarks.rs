@@ -3,7 +3,7 @@
 use crate::plot::thousands;
 use crate::source::Source;
 use crate::source::answers::{self, Answers};
-use crate::{Result, count, remark, signal, terminal};
+use crate::{Result, count, remark, signal, teacher, terminal};
 use linalg::Vectors;
 use std::path::Path;
 use transformer::disk::Restored;
@@ -11,7 +11,7 @@ use transformer::disk::checkpoint::About;
 use transformer::memory::bytes;
 use transformer::model::family;
 use transformer::text::packing::Counts;
-use transformer::{ScheduleKind, Trainer, TrainingConfig};
+use transformer::{LiveTeacher, ScheduleKind, Trainer, TrainingConfig};
 
 /// Reports what changed since the state was saved.
 pub(super) fn resumes(about: &About, config: &TrainingConfig, restored: &Restored) {
@@ -107,7 +107,7 @@ fn learned(source: &Source, answers: &Answers, counts: [Counts; 2], length: usiz
 pub(super) fn introduce(
     source: &Source,
     trainer: &mut Trainer<f32>,
-    directory: &Path,
+    (teacher, directory): (Option<&LiveTeacher>, &Path),
 ) -> Result<()> {
     let (config, model) = (trainer.config().clone(), trainer.model().config().clone());
     remark(format!(
@@ -145,10 +145,10 @@ pub(super) fn introduce(
             "memory   {taken} of {budget}: {again} computed again in the backward pass"
         ));
     }
+    // A twentieth of the time of training, which takes three times as long for a token.
+    let trained = config.step_tokens() as u64 * config.steps;
+    let tokens = config.evaluated_tokens(false).min((trained / 7) as usize).max(2048);
     if let Some(from) = config.from.as_deref().filter(|_| trainer.steps() == 0) {
-        // A twentieth of the time of training, which takes three times as long for a token.
-        let trained = config.step_tokens() as u64 * config.steps;
-        let tokens = config.evaluated_tokens(false).min((trained / 7) as usize).max(2048);
         let measure =
             trainer.evaluate_sample(&source.corpus, tokens, |_, _| signal::between_batches());
         if let Some(measured) = measure? {
@@ -164,6 +164,9 @@ pub(super) fn introduce(
                 ),
             });
         }
+    }
+    if let Some(teacher) = teacher.filter(|_| trainer.steps() == 0) {
+        teacher::introduce(teacher, &config, source, tokens)?;
     }
     if !family::lacking(trainer.model().config()).is_empty() {
         remark(

@@ -107,6 +107,7 @@ impl Session<'_> {
             validation_loss: measured.loss,
             preferred: measured.preferred,
             answers: measured.answers,
+            teacher_divergence: measured.teacher_divergence,
             validation_tokens: measured.tokens,
             held_back: match (measured.preferred, self.source.corpus.counts()) {
                 (Some(_), Some([_, held_back])) => held_back.conversations,

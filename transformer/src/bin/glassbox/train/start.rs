@@ -1,8 +1,9 @@
 //! The weights that a run begins with: drawn at random, or those of a model (`--from`).
 
+use super::Session;
 use crate::progress::{Bar, duration};
 use crate::source::Source;
-use crate::{Result, remark, run, signal};
+use crate::{Result, remark, run, signal, teacher};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
@@ -84,6 +85,11 @@ fn certify(config: &mut TrainingConfig, from: &str, found: String, resumed: bool
     }
 }
 
+/// Returns the number of tokens of a run's model.
+pub(super) fn vocabulary(start: Option<&Start>, source: &Source) -> usize {
+    start.map_or(source.tokenizer.vocabulary(), |start| start.model.vocabulary)
+}
+
 /// Returns the trainer of a run before its first step.
 ///
 /// # Errors
@@ -107,13 +113,15 @@ pub(super) fn trainer(
     Ok(Trainer::<f32>::starting_from(config.clone(), &model, weights.as_deref())?)
 }
 
-/// Returns the number of steps that a run's state has, if it learns from preferences; 0 otherwise.
+/// Returns the number of steps that a run's state has, if it learns from preferences, or keeps a teacher's logits; 0 otherwise.
 ///
 /// # Errors
-/// A state that cannot be read, or of other data: found before the reference is computed.
+/// A state that cannot be read, or of other data: found before the reference is computed, or the teacher
+/// read.
 pub(super) fn state_of(run: &Path, trainer: &Trainer<f32>, source: &Source) -> Result<u64> {
     let state = run::state_file(run);
-    if trainer.model().preference().is_none() || !state.exists() {
+    let asked = trainer.model().preference().is_some() || trainer.config().teacher_top.is_some();
+    if !asked || !state.exists() {
         return Ok(0);
     }
     let about = checkpoint::about::<f32>(&state, trainer.model().config().parameters())?;
@@ -167,4 +175,20 @@ pub(super) fn refer(
         .into());
     }
     Ok(whole?)
+}
+
+impl Session<'_> {
+    /// Finds the logits of the teacher that the run keeps. Returns `false` if a stop was requested: the run can then resume.
+    pub(super) fn keep_teacher(&mut self) -> Result<bool> {
+        let config = self.trainer.config().clone();
+        if config.teacher_top.is_none() || self.source.corpus.teacher().is_none() {
+            return Ok(true);
+        }
+        let (done, directory) = (self.trainer.steps(), self.run.directory().to_owned());
+        if done == 0 {
+            self.save()?;
+        }
+        let vocabulary = self.trainer.model().config().vocabulary;
+        teacher::keep(&config, &mut self.source, (&directory, done), vocabulary)
+    }
 }

@@ -206,7 +206,8 @@ pub(crate) mod specimen {
             (text[..16].to_vec(), text[1..].to_vec())
         };
         let batches = Arc::new(batch);
-        ModelStep { config, sequences: 2, length: 8, seed: 1, batches, references: None }
+        let (references, teacher) = (None, None);
+        ModelStep { config, sequences: 2, length: 8, seed: 1, batches, references, teacher }
     }
 
     pub(crate) fn start() -> State {

@@ -180,7 +180,7 @@ pub fn health(
         // At 0.1, ten steps rewrite the weights; the twenty healthy runs of the tests stay below 0.05.
         measures.push(Measure::new("update over weights", taken.update_ratio, (1e-6, 0.1)));
         // The size of a loss of pairs depends on their β.
-        if step.handles.pairs.is_none() {
+        if step.handles.is_cross_entropy() {
             measures.push(Measure::new("gradient norm", taken.gradient_norm, (1e-6, 1e2)));
         }
     }
