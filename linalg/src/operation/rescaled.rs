@@ -59,13 +59,8 @@ impl Rescaled {
         };
         let ratio = || m.at(I - start, 0) / n.at(I - start, 0);
         let own = ratio();
-        let sent = || {
-            sum(
-                TOKEN,
-                tokens,
-                dz.at(I + start, TOKEN) * bare((I + start).into(), TOKEN) / n.at(I, 0),
-            )
-        };
+        let sent =
+            || sum(TOKEN, tokens, dz.at(I + start, TOKEN) * bare(I + start, TOKEN) / n.at(I, 0));
         let f = Formula::new(
             "z",
             names,

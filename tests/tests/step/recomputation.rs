@@ -108,7 +108,7 @@ fn trained(model: &Architecture, blocks: Option<usize>) -> Vec<u32> {
         }
         step.set_batch(&tokens, &targets).unwrap();
         if model.preference.is_some() {
-            step.set_reference(&draw::normal(70 + number, 1, n).map(|x| 2.0 + x.abs()).as_slice());
+            step.set_reference(draw::normal(70 + number, 1, n).map(|x| 2.0 + x.abs()).as_slice());
         }
         step.set_step(Some(number));
         let loss = step.loss_var();

@@ -10,11 +10,16 @@ use linalg::{Real, Shape};
 /// A recorded forward pass for one token of every text. Parameters are in the order of [`crate::RecordedStep`].
 pub(crate) struct CachedStep<T: Real> {
     pub(crate) tape: Tape<T>,
+    read: Read,
+    context: usize,
+}
+
+/// The values of a forward pass that are set or read.
+struct Read {
     tokens: Var,
     positions: Var,
     logits: Var,
     blocks: Vec<BlockMarks>,
-    context: usize,
 }
 
 impl<T: Real> CachedStep<T> {
@@ -31,17 +36,14 @@ impl<T: Real> CachedStep<T> {
     /// # Errors
     /// Sizes that contradict each other or need more memory than is available.
     pub(crate) fn record(config: &Architecture, texts: usize) -> Result<Self, ModelError> {
-        let (recorder, [tokens, positions, logits], blocks) = Self::written(config, texts)?;
+        let (recorder, read) = Self::written(config, texts)?;
         memory::afford(recorder.bytes_forward_only())?;
         let tape = recorder.finish_forward_only();
-        Ok(CachedStep { tape, tokens, positions, logits, blocks, context: config.context })
+        Ok(CachedStep { tape, read, context: config.context })
     }
 
-    /// Records the prediction before its memory is allocated; returns also tokens, positions and logits.
-    fn written(
-        config: &Architecture,
-        texts: usize,
-    ) -> Result<(Recorder<T>, [Var; 3], Vec<BlockMarks>), ModelError> {
+    /// Records the prediction before its memory is allocated.
+    fn written(config: &Architecture, texts: usize) -> Result<(Recorder<T>, Read), ModelError> {
         config.validate()?;
         let mut recorder = Recorder::new();
         let r = &mut recorder;
@@ -53,18 +55,18 @@ impl<T: Real> CachedStep<T> {
         let c = Context { config, length: 1, form, without, dropout: None, cached, first: None };
         let marks = layers::network(c, r, tokens, positions)?;
         let logits = layers::logits(config, r, marks.last, marks.table)?; // V×texts
-        Ok((recorder, [tokens, positions, logits], marks.blocks))
+        Ok((recorder, Read { tokens, positions, logits, blocks: marks.blocks }))
     }
 
     /// Reads a token of every text at position `place`, and caches its keys and values.
     pub(crate) fn advance(&mut self, tokens: &[u32], place: usize) {
         let tape = &mut self.tape;
-        for (x, &token) in tape.value_mut(self.tokens).iter_mut().zip(tokens) {
+        for (x, &token) in tape.value_mut(self.read.tokens).iter_mut().zip(tokens) {
             *x = T::from_f64(f64::from(token));
         }
-        tape.value_mut(self.positions).fill(T::from_f64(place as f64));
+        tape.value_mut(self.read.positions).fill(T::from_f64(place as f64));
         tape.forward();
-        for block in &self.blocks {
+        for block in &self.read.blocks {
             let caches = block.caches.into_iter().flatten();
             for (own, cache) in [block.key, block.value].into_iter().zip(caches) {
                 // A view's column lies in the matrix that it views.
@@ -81,6 +83,6 @@ impl<T: Real> CachedStep<T> {
 
     /// Returns the logits of every text's next token, one text after another.
     pub(crate) fn logits(&self) -> &[T] {
-        self.tape.elements(self.logits)
+        self.tape.elements(self.read.logits)
     }
 }

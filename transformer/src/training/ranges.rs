@@ -29,6 +29,9 @@ impl TrainingConfig {
         let alone = self.teacher.is_none() || self.preferences.is_none();
         let expected = "absent beside preferences, which are learned against their reference";
         range(alone, "teacher", "given".to_owned(), expected)?;
+        let uncounted = self.teacher.is_none() || self.memory.is_none();
+        let expected = "absent beside memory, whose budget is for the model that is trained alone";
+        range(uncounted, "teacher", "given".to_owned(), expected)?;
         // Beyond, T²·KL loses its digits in f32, or e^(z/T) its range.
         let temperature = self.temperature.unwrap_or(1.0);
         let usual = (0.01..=100.0).contains(&temperature);

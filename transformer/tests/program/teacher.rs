@@ -152,6 +152,7 @@ fn what_cannot_teach_is_refused() {
     for weight in ["-0.1", "1.5", "nan"] {
         says(&refused(&["--teacher-weight", weight]), &["teacher_weight is", "between 0 and 1"]);
     }
+    says(&refused(&["--memory", "2GB"]), &["teacher is given", "absent beside memory"]);
     says(&refused(&["--teacher-top", "0"]), &["teacher_top is 0", "1 or more"]);
     says(&refused(&["--teacher-top", "999"]), &["--teacher-top is 999", "or fewer"]);
     says(&refused(&["--teacher", "text.txt"]), &["is a file"]);
