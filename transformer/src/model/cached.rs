@@ -17,9 +17,6 @@ pub(crate) struct CachedStep<T: Real> {
     context: usize,
 }
 
-/// A recording in progress; its tokens, positions and logits; its blocks.
-type Written<T> = (Recorder<T>, [Var; 3], Vec<BlockMarks>);
-
 impl<T: Real> CachedStep<T> {
     /// Returns the bytes that [`CachedStep::record`] would allocate.
     ///
@@ -41,7 +38,10 @@ impl<T: Real> CachedStep<T> {
     }
 
     /// Records the prediction before its memory is allocated; returns also tokens, positions and logits.
-    fn written(config: &Architecture, texts: usize) -> Result<Written<T>, ModelError> {
+    fn written(
+        config: &Architecture,
+        texts: usize,
+    ) -> Result<(Recorder<T>, [Var; 3], Vec<BlockMarks>), ModelError> {
         config.validate()?;
         let mut recorder = Recorder::new();
         let r = &mut recorder;
