@@ -2,7 +2,7 @@
 
 use crate::memory;
 use crate::model::architecture::Architecture;
-use crate::model::recorded_step::{Form, ModelError, RecordedStep, is_counted};
+use crate::model::recorded_step::{Form, IGNORED, ModelError, RecordedStep, is_counted};
 use crate::text::corpus::Window;
 use crate::text::teacher::{Teacher, Windows};
 use crate::training::config::TrainingConfig;
@@ -115,7 +115,7 @@ impl Teacher for LiveTeacher {
         for ((tokens, targets), logits) in parts.zip(logits.chunks_mut(at_once * words)) {
             // A shorter window is filled up; what follows it changes nothing before.
             let place = |i: usize| i / length * room + i % length;
-            let (mut own_tokens, mut own_targets) = (vec![0; size], vec![crate::IGNORED; size]);
+            let (mut own_tokens, mut own_targets) = (vec![0; size], vec![IGNORED; size]);
             for (i, (&token, &target)) in tokens.iter().zip(targets).enumerate() {
                 own_tokens[place(i)] = token;
                 own_targets[place(i)] = if is_counted(target) { 0 } else { target };
