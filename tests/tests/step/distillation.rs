@@ -11,8 +11,8 @@ use transformer::disk::{KeptFor, KeptLogits};
 use transformer::text::conversation::Marked;
 use transformer::text::teacher::{Teacher, Windows};
 use transformer::{
-    Architecture, Corpus, Evaluation, Form, LiveTeacher, ModelError, RecordedStep, Trainer,
-    TrainingConfig, is_counted,
+    Adaptation, Architecture, Corpus, Evaluation, Form, FrozenWeights, LiveTeacher, ModelError,
+    RecordedStep, Trainer, TrainingConfig, is_counted,
 };
 
 const SIZE: (usize, usize) = (3, 5);
@@ -225,7 +225,7 @@ fn live(config: &TrainingConfig, words: usize) -> Arc<LiveTeacher> {
     let model = Architecture { vocabulary: words, context: LENGTH, ..models::llama() };
     let weights = models::parameters(41, &model.parameter_list().unwrap());
     let weights: Vec<f32> = weights.into_iter().map(|x| x as f32).collect();
-    Arc::new(LiveTeacher::new(&model, Some(&weights), config).unwrap())
+    Arc::new(LiveTeacher::new(&model, &weights, config).unwrap())
 }
 
 /// The corpus, with its teacher.
@@ -435,6 +435,33 @@ fn tables_may_have_other_sizes() {
         assert_eq!((&wider[..WORDS], &wider[WORDS..]), (own, &[f32::NEG_INFINITY; 2][..]));
         assert_eq!(&fewer[j * (WORDS - 1)..(j + 1) * (WORDS - 1)], &own[..WORDS - 1]);
     }
+}
+
+/// Matrices that are kept as bfloat16 predict the same bits.
+#[test]
+fn a_teacher_of_16_bits_predicts_the_same() {
+    let config = training(false, None);
+    let model = Architecture { vocabulary: WORDS, context: LENGTH, ..models::llama() };
+    let list = model.parameter_list().unwrap();
+    let rounded = |x: &f64| f32::from_bits((*x as f32).to_bits() & 0xffff_0000);
+    let weights: Vec<f32> = models::parameters(41, &list).iter().map(rounded).collect();
+    let matrix = |p: &&calculus::Parameter| p.shape.columns > 1;
+    let freeze: Vec<String> = list.iter().filter(matrix).map(|p| p.name.clone()).collect();
+    let frozen = FrozenWeights::of(&list, &weights, |name| freeze.iter().any(|own| own == name));
+    assert!(frozen.shared() > 0 && frozen.shared() == frozen.len());
+    let vectors = list.iter().filter(|p| !matrix(p)).flat_map(|p| &weights[p.range.clone()]);
+    let vectors: Vec<f32> = vectors.copied().collect();
+    let adaptation = Adaptation { freeze, frozen: Some(frozen), ..Adaptation::default() };
+    let kept = Architecture { adaptation, ..model.clone() };
+    let tokens = draw::below(3, 3 * LENGTH, WORDS);
+    let own = Windows { numbers: None, length: LENGTH, tokens: &tokens, targets: &tokens };
+    let of = |model: &Architecture, weights: &[f32]| {
+        let mut logits = vec![f32::NAN; WORDS * tokens.len()];
+        let teacher = LiveTeacher::new(model, weights, &config).unwrap();
+        teacher.logits(own, &mut logits).unwrap();
+        logits
+    };
+    assert_eq!(of(&model, &weights), of(&kept, &vectors));
 }
 
 /// A shorter window, filled up, is predicted as it is at its own length.

@@ -59,9 +59,9 @@ pub struct Corpus {
     /// The token that ends a document.
     end: Option<u32>,
     /// Conversations to train on and to measure on, if the corpus is of them.
-    conversations: Option<[Packing; 2]>,
+    pub(super) conversations: Option<[Packing; 2]>,
     /// The model whose predictions are learned beside the text.
-    teacher: Option<Arc<dyn Teacher>>,
+    pub(super) teacher: Option<Arc<dyn Teacher>>,
 }
 
 /// A window: tokens, and the token that follows each.
@@ -315,7 +315,7 @@ impl Corpus {
     }
 
     /// Returns the start of the targets of window number `window`.
-    fn start(&self, seed: u64, window: u64, length: usize) -> usize {
+    pub(super) fn start(&self, seed: u64, window: u64, length: usize) -> usize {
         if self.end.is_some() {
             let documents = self.starts.len() as u64;
             let random = Random::new(seed, streams::WINDOWS, (window / documents) as u32);
@@ -379,7 +379,7 @@ impl Corpus {
 }
 
 /// Returns the place in a packing of window number `window` of a seed: a pass takes each once, in an order of its own.
-fn place(packing: &Packing, seed: u64, window: u64) -> usize {
+pub(super) fn place(packing: &Packing, seed: u64, window: u64) -> usize {
     let windows = packing.len() as u64;
     let random = Random::new(seed, streams::WINDOWS, (window / windows) as u32);
     Permutation::new(windows, random).at(window % windows) as usize
@@ -448,6 +448,5 @@ fn padded(mut tokens: Vec<u32>, mut targets: Vec<u32>, length: usize) -> Window 
     Window { tokens, targets, ..Window::default() }
 }
 
-mod beside;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Text: its sources, its tokens, and the batches drawn from it.
 
+mod beside;
 pub mod chat;
 pub mod conversation;
 pub mod corpus;

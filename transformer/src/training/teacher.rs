@@ -2,7 +2,7 @@
 
 use crate::memory;
 use crate::model::architecture::Architecture;
-use crate::model::recorded_step::{Form, ModelError, RecordedStep, is_counted};
+use crate::model::recorded_step::{Form, IGNORED, ModelError, RecordedStep, is_counted};
 use crate::text::corpus::Window;
 use crate::text::teacher::{Teacher, Windows};
 use crate::training::config::TrainingConfig;
@@ -50,8 +50,8 @@ impl fmt::Debug for LiveTeacher {
 }
 
 impl LiveTeacher {
-    /// Records a model that predicts the windows of a run. Its weights are given in the order of its parameter list, or with
-    /// the model, if it holds them as frozen ones ([`crate::Adaptation::frozen`]).
+    /// Records a model that predicts the windows of a run. Its weights are given in the order of its parameter list; if the
+    /// model holds the values of some ([`crate::Adaptation::frozen`]), the others are, in recording order.
     ///
     /// # Errors
     /// Windows longer than the model's context; sizes that memory cannot hold.
@@ -60,7 +60,7 @@ impl LiveTeacher {
     /// If the number of weights is not the model's.
     pub fn new(
         model: &Architecture,
-        weights: Option<&[f32]>,
+        weights: &[f32],
         config: &TrainingConfig,
     ) -> Result<Self, ModelError> {
         let (sequences, length) = (config.sequences_at_once(), config.context);
@@ -70,8 +70,9 @@ impl LiveTeacher {
         let logits = model.vocabulary as u128 * (sequences * length) as u128;
         memory::afford(logits * size_of::<f32>() as u128)?;
         let mut step = RecordedStep::record_forward_only(&model, sequences, length, Form::Fused)?;
-        if let Some(weights) = weights {
-            step.set_weights(weights);
+        match model.adaptation.frozen {
+            Some(_) => step.copy_parameters(weights),
+            None => step.set_weights(weights),
         }
         Ok(LiveTeacher { step: Mutex::new(step), top: config.teacher_top })
     }
@@ -114,7 +115,7 @@ impl Teacher for LiveTeacher {
         for ((tokens, targets), logits) in parts.zip(logits.chunks_mut(at_once * words)) {
             // A shorter window is filled up; what follows it changes nothing before.
             let place = |i: usize| i / length * room + i % length;
-            let (mut own_tokens, mut own_targets) = (vec![0; size], vec![crate::IGNORED; size]);
+            let (mut own_tokens, mut own_targets) = (vec![0; size], vec![IGNORED; size]);
             for (i, (&token, &target)) in tokens.iter().zip(targets).enumerate() {
                 own_tokens[place(i)] = token;
                 own_targets[place(i)] = if is_counted(target) { 0 } else { target };

@@ -136,6 +136,22 @@ fn runs_with_a_teacher_resume_and_are_read() {
     place.fine(&resumed);
 }
 
+/// A directory of bfloat16, which is kept as such, named without a path.
+#[test]
+fn a_teacher_may_have_16_bits() {
+    let place = place();
+    place.fine(&["convert", "teacher", "--out", "half", "--dtype", "bf16"]);
+    let of = |teacher| {
+        let flags = ["--teacher", teacher, "--out", "run", "--overwrite", "--teacher-weight", "1"];
+        let report = place.json(&on(&flags));
+        (number(&report, "teacher_divergence"), report["weights_sha256"].clone())
+    };
+    let (half, whole) = (of("half"), of("teacher"));
+    assert!((half.0 / whole.0 - 1.0).abs() < 0.1 && half.1 != whole.1, "{half:?} {whole:?}");
+    let begun = ["train", "--from", "half", "--data", "text.txt", "--steps", "1", "--out", "begun"];
+    place.fine(&[&begun[..], &["--context", "32"]].concat());
+}
+
 /// Models that cannot teach, and settings that do not go together.
 #[test]
 fn what_cannot_teach_is_refused() {

@@ -54,26 +54,31 @@ pub(crate) fn read(
         )
         .into());
     }
-    let live = Arc::new(LiveTeacher::new(&stored, weights.as_deref(), config)?);
+    let live = Arc::new(LiveTeacher::new(&stored, &weights, config)?);
     source.corpus.set_teacher(Some(live.clone()));
     Ok(Some(live))
 }
 
-/// A stored model, its weights if it does not hold them itself, and their checksum.
-type Weights = (Architecture, Option<Vec<f32>>, String);
+/// A stored model; its weights, or those that it does not hold as frozen ones; and the checksum of all.
+type Weights = (Architecture, Vec<f32>, String);
 
-/// Reads the weights of a model. Those that are 16-bit floats stay so.
+/// Reads the weights of a model. Matrices that are 16-bit floats stay so.
 fn weights_of(directory: &Path) -> Result<Weights> {
     let (_, mut model) = files::read_family(directory)?;
-    let frozen = Adaptation { freeze: vec!["*".to_owned()], ..Adaptation::default() };
-    let still = Architecture { adaptation: frozen.clone(), ..model.clone() };
-    if let Some(begun) = disk::read_begun(directory, &still)? {
-        model.adaptation = Adaptation { frozen: Some(begun.frozen), ..frozen };
-        return Ok((model, None, begun.sha256));
+    let list = model.parameter_list()?;
+    let matrices = list.iter().filter(|p| p.shape.columns > 1).map(|p| p.name.clone());
+    let frozen = Adaptation { freeze: matrices.collect(), ..Adaptation::default() };
+    // A model of matrices alone would have no weight that is not frozen.
+    if frozen.freeze.len() < list.len() {
+        let still = Architecture { adaptation: frozen.clone(), ..model.clone() };
+        if let Some(begun) = disk::read_begun(directory, &still)? {
+            model.adaptation = Adaptation { frozen: Some(begun.frozen), ..frozen };
+            return Ok((model, begun.learned, begun.sha256));
+        }
     }
     let (model, weights) = files::read::<f32>(directory)?;
     let sha256 = files::sha256(&weights);
-    Ok((model.base(), Some(weights), sha256))
+    Ok((model.base(), weights, sha256))
 }
 
 /// Checks that a teacher's tokens are those of the data.

@@ -25,6 +25,13 @@ pub(super) fn parts_of(architecture: &str) -> Result<Settings> {
     })
 }
 
+/// Returns the choice of the tokenizer in a model's directory. A name alone is made a path.
+fn tokenizer_in(directory: &Path) -> TokenizerChoice {
+    let named = directory.components().count() == 1 && directory.is_relative();
+    let path = if named { Path::new(".").join(directory) } else { directory.to_owned() };
+    TokenizerChoice::Files(path.display().to_string())
+}
+
 impl Settings {
     /// Returns the parts and sizes of a model as settings.
     pub(crate) fn of_model(model: &Architecture) -> Self {
@@ -104,7 +111,7 @@ impl Settings {
         let model = files::read_config(&directory)?;
         let own = Settings::of_model(&model);
         let has_tokenizer = !files::tokenizer_files(&directory).is_empty();
-        let its = Some(TokenizerChoice::Files(directory.display().to_string()));
+        let its = Some(tokenizer_in(&directory));
         if has_tokenizer && self.tokenizer.is_some() && self.tokenizer != its {
             return Err("--tokenizer is fixed by --from, which has one: leave the flag out".into());
         }
@@ -122,8 +129,7 @@ impl Settings {
         }
         let context = self.context.or(self.preset().config().context.min(most).into());
         let directory = directory.display().to_string();
-        let tokenizer = has_tokenizer.then(|| TokenizerChoice::Files(directory.clone()));
-        let tokenizer = tokenizer.or(self.tokenizer.clone());
+        let tokenizer = its.filter(|_| has_tokenizer).or(self.tokenizer.clone());
         let whole = Settings { context, tokenizer, from: Some(directory), ..self };
         whole.over(Settings { architecture: None, ..own })
     }
@@ -136,7 +142,7 @@ impl Settings {
         };
         let directory = run::model_of(Path::new(teacher))?;
         let there = !files::tokenizer_files(&directory).is_empty();
-        let tokenizer = there.then(|| TokenizerChoice::Files(directory.display().to_string()));
+        let tokenizer = there.then(|| tokenizer_in(&directory));
         Ok(Settings { tokenizer, ..self })
     }
 

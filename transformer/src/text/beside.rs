@@ -1,7 +1,7 @@
 //! What a corpus has beside its tokens: the reference of preferences, and the predictions of a teacher.
 
-use super::{Corpus, Window, place};
 use crate::model::recorded_step::ModelError;
+use crate::text::corpus::{Corpus, Window, place};
 use crate::text::teacher::{HELD_BACK, Teacher, Windows};
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
