@@ -266,12 +266,55 @@ fn adapters_change_what_their_spectrum_says() {
             assert!(spectrum.effective_rank > 1.0 && spectrum.effective_rank <= 2.0);
         }
         assert_ne!(change.before, change.after);
+        assert_eq!(change.lengths, None);
     }
     let ledger = step.ledger().unwrap();
     assert_eq!(ledger.frozen, weights.len());
     assert!(ledger.groups.iter().all(|group| group.name.ends_with(", adapters")));
     let parts: f64 = ledger.groups.iter().map(|group| group.first).sum();
     assert!((parts - ledger.first).abs() < 1e-12 * ledger.first.abs());
+}
+
+/// By how much the learned lengths of rows differ from those of W + s·B·A.
+#[test]
+fn lengths_of_rows_are_told() {
+    let base = models::config();
+    let adapter = Adapter {
+        rank: 2,
+        alpha: 3.0,
+        rank_stabilized: false,
+        magnitudes: true,
+        dropout: 0.0,
+        targets: vec![Target::Expanded],
+    };
+    let mut config = base.clone();
+    config.adaptation = Adaptation { adapter: Some(adapter), ..Adaptation::default() };
+    let list = base.parameter_list().unwrap();
+    let weights: Vec<f32> = models::parameters(4, &list).into_iter().map(|x| x as f32).collect();
+    let frozen = FrozenWeights::of(&list, &weights, |name| config.adaptation.freezes(name));
+    config.adaptation.frozen = Some(frozen);
+    let step = Explanation::of(subject::<f64>(&config, Descent::plain(0.1), 3)).unwrap();
+    let changes = step.adapter_changes();
+    assert_eq!(changes.len(), base.layers);
+    let tape = step.model().tape();
+    for change in changes {
+        let value = |x: &str| {
+            let var = tape.find(&format!("{}.{x}", change.name)).unwrap();
+            linalg::Matrix::from_column_slice(
+                tape.shape(var).rows,
+                tape.shape(var).columns,
+                &tape.weight(var),
+            )
+        };
+        let [w, a, b, m] =
+            ["weight", "adapter.a.weight", "adapter.b.weight", "adapter.magnitudes"].map(value);
+        let own = w + b * a * 1.5;
+        let far = own.row_iter().zip(m.iter()).map(|(row, m)| (m / row.norm() - 1.0).abs());
+        let expected = far.fold(0.0, f64::max);
+        let [before, after] = change.lengths.unwrap();
+        assert!((before - expected).abs() < 1e-12 * expected, "{before} {expected}");
+        assert!(after.is_finite() && after != before);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use tests::models::{family, training};
 use tests::readme::stated;
 use transformer::inspect::check;
-use transformer::inspect::diagnose::{Recipe, State, examination};
+use transformer::inspect::diagnose::{Background, Before, Recipe, State, examination_of};
 use transformer::text::preference::{Example, Preference};
 use transformer::text::stories::{Facts, stories_with_facts};
 use transformer::text::tokenizer::Tokenizer;
@@ -68,6 +68,7 @@ fn fine_tuning(i: usize) -> TrainingConfig {
         preferences: (i % 4 == 3).then_some([PreferenceKind::Dpo, PreferenceKind::Ipo][i / 12 % 2]),
         learn: (i % 8 == 4).then(|| vec!["block.1.*".to_owned(), "norm.*".to_owned()]),
         lora: adapters.then_some(4),
+        dora: i % 8 == 7,
         context: CONTEXT,
         batch: [2, 4][i / 4 % 2],
         accumulate: 1 + i / 3 % 2,
@@ -126,7 +127,7 @@ fn twenty_healthy_fine_tunings_without_a_false_alarm() {
             rank,
             alpha: 8.0,
             rank_stabilized: false,
-            magnitudes: false,
+            magnitudes: config.dora,
             dropout: 0.0,
             targets: vec![Target::QueryKeyValue, Target::Projection, Target::Contracted],
         });
@@ -159,8 +160,11 @@ fn twenty_healthy_fine_tunings_without_a_false_alarm() {
             wrong.push(format!("{run}: {}: {} {:?} {}", c.name, c.measured, c.limits, c.detail));
         }
         let step = ModelStep::of_run(&config, &model, &corpus);
-        let found =
-            examination(&step, &State::start(parameters), &Recipe::of_run(&config), 25, |_| {});
+        let windows = before.validation_sample(CONTEXT, 8 * CONTEXT);
+        let known = Before::of(&step, &parameters, &windows).expect("valid sizes");
+        let known = Background { before: Some(known), ..Background::default() };
+        let (start, recipe) = (State::start(parameters), Recipe::of_run(&config));
+        let found = examination_of(&step, &start, &recipe, 25, &known, |_| {});
         let found = found.expect("valid sizes");
         if let Some((cause, why)) = &found.diagnosis.cause {
             wrong.push(format!("{run}: {cause}: {why}"));

@@ -2,6 +2,7 @@
 
 use crate::disk::error::FileError;
 use crate::disk::files;
+use crate::model::adaptation::Adapter;
 use crate::model::architecture::{Architecture, ConfigError};
 use crate::model::frozen::{FrozenWeights, is_exact, is_matrix};
 use crate::model::recorded_step::ModelError;
@@ -38,12 +39,13 @@ pub fn read_in_training(
         let own = adapted.model.adaptation.adapter.as_ref();
         let asked = model.adaptation.adapter.as_ref();
         let same = own.zip(asked).is_some_and(|(own, asked)| {
-            (own.rank, &own.targets, own.factor()) == (asked.rank, &asked.targets, asked.factor())
+            let kind = |a: &Adapter| (a.rank, a.magnitudes, a.factor());
+            kind(own) == kind(asked) && own.targets == asked.targets
         });
         if !same {
             return Err(contradicts(TrainingConfigError::Model(ConfigError::Adaptation {
                 setting: "lora",
-                found: "adapters of another rank, factor or linear maps than run.toml says"
+                found: "adapters of another rank, kind, factor or linear maps than run.toml says"
                     .to_owned(),
                 expected: "those of the run: one of the two files was changed; restore it"
                     .to_owned(),

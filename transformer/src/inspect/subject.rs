@@ -70,6 +70,14 @@ pub trait Subject: Sync {
         None
     }
 
+    /// Returns the same step with the mean nats of its targets as its loss, if its own loss is another.
+    fn with_nats(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
     /// Returns the bytes that [`Subject::record`] or [`Subject::record_in_full`] takes, if known beforehand; 0 if not,
     /// which suits small steps.
     ///
@@ -293,6 +301,11 @@ impl Subject for ModelStep<'_> {
         let config = Architecture { width, hidden, ..self.config.base() };
         let parameters = config.initial_parameters(self.seed).ok()?;
         Some((ModelStep { config, ..self.clone() }, parameters))
+    }
+
+    fn with_nats(&self) -> Option<Self> {
+        let other = self.config.preference.is_some() || self.config.distillation.is_some();
+        other.then(|| self.with_cross_entropy())
     }
 
     fn with_adapter_factor(&self, factor: f64) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 mod before;
 
-use crate::diagnosis::{ahead, described, healthy, object, stored};
+use crate::diagnosis::{ahead, described, earlier, healthy, object, stored};
 use crate::examined::Examined;
 use crate::progress::Stages;
 use crate::resident::bytes;
@@ -157,6 +157,11 @@ impl Diagnose {
                 Some(_) => before::find(&config, &step, &self.before, self.settings.field())?,
                 None => None,
             };
+            // A loss that is mixed with a teacher's cannot be compared with these.
+            let (validation, entropy) = match config.teacher {
+                None => (validation, entropy),
+                Some(_) => (vec![], None),
+            };
             Background {
                 planned,
                 finished,
@@ -192,6 +197,10 @@ impl Diagnose {
         {
             warnings.push(format!("{precision} does not hold this step, with any loss scale"));
         }
+        let remembered = match &known.before {
+            Some(before) => Some(before.remembered(&step, &found.last_good.parameters)?),
+            None => None,
+        };
         let (verdict, health) = (examination.verdict(warnings.len()), &examination.health);
         let mut svg = self.svg.clone().or_else(|| run.map(|run| run::growth_file(&run)));
         if let Some(path) = &svg
@@ -210,12 +219,14 @@ impl Diagnose {
             let told = (verdict, &warnings[..]);
             let mut json = object(found, &recipe, reduced.as_ref(), health.as_ref(), told);
             json["outlook"] = serde_json::to_value(&examination.outlook)?;
+            json["remembered"] = serde_json::to_value(remembered)?;
             terminal::print_json(json)?;
         } else {
             let mut text = described(found, &recipe, verdict, &warnings);
             text += &reduced.as_ref().map_or(String::new(), |(a, b)| stored(a, b));
             text += &health.as_ref().map_or(String::new(), |h| healthy(h, step.sequences));
             text += &examination.outlook.as_ref().map_or(String::new(), ahead);
+            text += &remembered.map_or(String::new(), earlier);
             text += &svg.map_or(String::new(), |p| format!("picture    {}\n", p.display()));
             terminal::print(&text)?;
         }

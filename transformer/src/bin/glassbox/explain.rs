@@ -20,7 +20,7 @@ use transformer::disk::{checkpoint, files, ordinary, read_in_training, write_ato
 use transformer::inspect::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
 use transformer::text::teacher::{Teacher, Windows};
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{IGNORED, LAST, LiveTeacher};
+use transformer::{IGNORED, LAST, LiveTeacher, TrainingConfig};
 
 /// Explain one training step, every number: as one HTML file, or in the terminal.
 ///
@@ -415,7 +415,9 @@ impl Explain {
         };
         let teacher = own.as_ref().filter(|own| own.teacher.is_some()).map(|own| {
             let source = source.as_mut().ok_or("the run's data cannot be read")?;
-            teacher::read(&mut own.clone(), source, (config.vocabulary, true))
+            // One window is explained.
+            let mut one = TrainingConfig { batch: 1, ..own.clone() };
+            teacher::read(&mut one, source, (config.vocabulary, true))
         });
         let teacher = teacher.transpose().map(Option::flatten).unwrap_or_else(|why| {
             remarks.push(format!("{WITHOUT_TEACHER}: {why}"));
@@ -520,6 +522,11 @@ fn summary(step: &Explanation<f32>, ledger: &Ledger) -> String {
             "adapter     {}: ‖s·B·A‖/‖W‖ {:.2e} → {:.2e}, largest singular value {most:.2e}, effective rank {:.1} of {}",
             own.name, own.before.ratio, own.after.ratio, own.after.effective_rank, own.rank
         ));
+        if let Some([before, after]) = own.lengths {
+            lines.push(format!(
+                "            lengths of its rows: by up to {before:.2e} → {after:.2e} of them from those of W + s·B·A"
+            ));
+        }
     }
     if adapters.len() > SHOWN {
         lines.push(format!(

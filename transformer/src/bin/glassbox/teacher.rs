@@ -30,8 +30,8 @@ pub(crate) fn read(
     }
     let again = |e: String| match begun {
         true => format!(
-            "{e}; the run learns from {teacher}, and needs it again: if it lies elsewhere now, give it with --resume RUN --teacher \
-             MODEL"
+            "{e}; the run learns from {teacher}, and needs it again: if it lies elsewhere now, say so once with train --resume RUN \
+             --teacher MODEL"
         ),
         false => format!("{e} (--teacher)"),
     };
@@ -211,6 +211,10 @@ pub(crate) fn keep(
     let mut kept = KeptLogits::open(&path, about.clone())?;
     let missing = needed(config, &source.corpus, done).map(|(number, _)| number);
     let missing: HashSet<u64> = missing.filter(|number| !kept.has(*number)).collect();
+    if missing.is_empty() {
+        source.corpus.set_teacher(Some(Arc::new(kept)));
+        return Ok(true);
+    }
     let megabytes = KeptLogits::bytes(&about, missing.len() as u64) as f64 / 1e6;
     remark(format!(
         "teacher  predicts {} beforehand; the {top} largest logits of each token take {megabytes:.1} MB in {}",

@@ -1,6 +1,6 @@
 //! The known background of a run besides its next steps.
 
-use super::evidence::BATCHES;
+use super::evidence::{BATCHES, Change};
 use super::picture::Growth;
 use crate::inspect::subject::{ModelStep, Subject};
 use crate::model::recorded_step::IGNORED;
@@ -10,6 +10,7 @@ use crate::text::corpus::{Corpus, Window};
 use crate::training::config::TrainingConfig;
 use infotheory::ngram;
 use probability::dropout;
+use serde::Serialize;
 
 /// Orders of the n-gram baselines: a model that sees three tokens must beat them.
 const ORDERS: usize = 3;
@@ -69,48 +70,58 @@ impl Before {
         parameters: &[f32],
         windows: &[Window],
     ) -> Result<Self, ModelError> {
-        let (batches, words) = (batches(step, windows), step.config.vocabulary);
+        let (batches, words) =
+            (batches(&step.with_cross_entropy(), windows), step.config.vocabulary);
         let mut before = Before { batches, nats: vec![], words };
         before.nats = before.nats_under(step, parameters)?;
         Ok(before)
     }
 
-    /// Returns the nats per token of every batch before this training.
-    pub(crate) fn nats(&self) -> &[f64] {
-        &self.nats
-    }
-
-    /// Returns ln V: the nats per token of a model that knows nothing.
-    pub(crate) fn uniform(&self) -> f64 {
-        (self.words as f64).ln()
-    }
-
     /// Returns the nats per token of every batch under these parameters, whatever the step's loss is.
-    pub(crate) fn nats_under(
+    fn nats_under<S: Subject>(
         &self,
-        subject: &impl Subject,
+        subject: &S,
         parameters: &[f32],
     ) -> Result<Vec<f64>, ModelError> {
-        let mut step = subject.record::<f32>()?;
+        let other = subject.with_nats();
+        let mut step = other.as_ref().unwrap_or(subject).record::<f32>()?;
         step.set_parameters(parameters);
         let nats = |batch: &Vec<Given>| {
             step.give(batch);
-            let loss = f64::from(step.forward());
-            // The loss of preferences is a mean over pairs, of which there is none here.
-            let (Some(pairs), Some(targets)) =
-                (step.handles.pairs, step.given(step.handles.targets, batch))
-            else {
-                return loss;
-            };
-            let of_tokens = step.tape.elements(pairs.nats).iter().zip(targets);
-            let counted: Vec<f64> = of_tokens
-                .filter(|(_, target)| **target >= 0.0)
-                .map(|(nats, _)| f64::from(*nats))
-                .collect();
-            counted.iter().sum::<f64>() / counted.len() as f64
+            f64::from(step.forward())
         };
         Ok(self.batches.iter().map(nats).collect())
     }
+
+    /// Measures what is left of it under these parameters.
+    ///
+    /// # Errors
+    /// If the step cannot be recorded.
+    pub fn remembered<S: Subject>(
+        &self,
+        subject: &S,
+        parameters: &[f32],
+    ) -> Result<Remembered, ModelError> {
+        let Change { before, after, doubt } =
+            Change::of(&self.nats, &self.nats_under(subject, parameters)?);
+        let known = (self.words as f64).ln() - before;
+        Ok(Remembered { before, after, doubt, known, lost: (after - before) / known })
+    }
+}
+
+/// How much of a text a model still knows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Remembered {
+    /// Nats per token before the fine-tuning.
+    pub before: f64,
+    /// Nats per token now.
+    pub after: f64,
+    /// The standard error of their difference.
+    pub doubt: f64,
+    /// What was known of it: ln V − `before`, for a vocabulary of V tokens.
+    pub known: f64,
+    /// The share of that which is lost; below 0 if the model knows more than before.
+    pub lost: f64,
 }
 
 impl Background {
@@ -146,7 +157,8 @@ impl Background {
         let wanted = BATCHES as usize * step.sequences * length;
         known.held_out = batches(step, &corpus.validation_sample(length, wanted));
         // N-grams are counted on all tokens, and cannot be compared with a loss on answers.
-        if begun && corpus.counts().is_none() {
+        // Nor with one that is mixed with a teacher's.
+        if begun && corpus.counts().is_none() && step.config.distillation.is_none() {
             let (counted, measured) =
                 (train.beginning(COUNTED), corpus.validation().beginning(COUNTED));
             let orders = ORDERS.min(length);

@@ -42,7 +42,7 @@ pub enum Cure {
     /// Redraws these tensors: matrices with a deviation of ½/√inputs, gains at 1, other vectors at 0; resets their
     /// moments to 0.
     Redraw(Vec<String>),
-    /// Begins all adapters anew, with this factor of their products.
+    /// Reinitialises all adapters, with this factor of their products.
     Adapters(f64),
     /// Ends training at the lowest loss on held-back text.
     Stop,
@@ -73,7 +73,9 @@ impl fmt::Display for Cure {
             Cure::Forget => write!(f, "the optimizer's moments reset to 0"),
             Cure::Hold(rate) => write!(f, "learning rate held at {rate:.1e}"),
             Cure::Redraw(names) => write!(f, "{} redrawn", listed(names)),
-            Cure::Adapters(factor) => write!(f, "adapters begun anew, with a factor s of {factor}"),
+            Cure::Adapters(factor) => {
+                write!(f, "adapters reinitialised with a factor s of {factor}")
+            }
             Cure::Stop => write!(f, "training ended at the lowest loss on held-back text"),
             Cure::Larger => write!(f, "a model of twice the width"),
             Cure::Code(what) => write!(f, "{what}"),

@@ -55,7 +55,7 @@ mod verdict;
 mod watch;
 
 pub use crate::training::recipe::Recipe;
-pub use background::{Background, Before};
+pub use background::{Background, Before, Remembered};
 pub use cause::Cause;
 pub use course::{State, Taken};
 pub use cure::{Cure, Trial};

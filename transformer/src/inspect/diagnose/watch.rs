@@ -8,7 +8,7 @@ use super::stage::{Notify, Stage};
 use super::stepping::Course;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
-use crate::model::recording::{Given, Recording};
+use crate::model::recording::{Given, Handles, Recording};
 use crate::training::precision::Precision;
 use crate::training::recipe::Recipe;
 use calculus::Var;
@@ -87,6 +87,10 @@ pub(crate) struct Watched {
     pub(crate) decay_factor: f64,
     /// Names of all values, in the order of the recording.
     pub(crate) names: Vec<String>,
+    /// The values of the recording that findings examine.
+    pub(crate) handles: Handles,
+    /// The number of its frozen tensors.
+    pub(crate) frozen: usize,
     /// The largest score of every attention at some of the steps, on one batch.
     pub(crate) scores: Vec<Growth>,
     ran_away: bool,
@@ -113,6 +117,8 @@ impl Watched {
             handed: None,
             decay_factor: course.decay_factor(),
             names,
+            handles: course.recording.handles.clone(),
+            frozen: tape.frozen_vars().count(),
             scores: vec![],
             ran_away: false,
             lost: false,
@@ -190,6 +196,12 @@ impl Watched {
     /// Checks whether a weight before the last step is NaN or infinite.
     pub(crate) fn has_broken_weights(&self) -> bool {
         self.last_good.parameters.iter().any(|p| !p.is_finite())
+    }
+
+    /// Returns a batch's elements for an input.
+    pub(crate) fn given<'a>(&self, input: Option<Var>, batch: &'a [Given]) -> Option<&'a [f64]> {
+        let name = &self.names[input?.index()];
+        batch.iter().find(|given| given.name == name).map(|given| &given.elements[..])
     }
 
     /// Returns the batch of the last step.

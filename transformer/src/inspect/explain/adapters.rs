@@ -2,8 +2,8 @@
 
 use super::Explanation;
 use crate::inspect::adapters::{AdapterSize, singular_values};
-use linalg::Real;
 use linalg::spectrum::effective_rank;
+use linalg::{Matrix, Real, adapted_norms::AdaptedNorms, apply, rows::Rows};
 use serde::Serialize;
 
 /// An adapter's change of its matrix, W + s·B·A.
@@ -21,6 +21,9 @@ pub struct AdapterChange {
     pub before: Spectrum,
     /// The change after it.
     pub after: Spectrum,
+    /// Before and after it, the largest |m/n − 1| of a row, if the lengths m of rows are learned (DoRA): row i of W + s·B·A, of
+    /// length n, is multiplied by m/n.
+    pub lengths: Option<[f64; 2]>,
 }
 
 /// The singular values of s·B·A.
@@ -52,12 +55,30 @@ impl<T: Real> Explanation<T> {
             let own = tape.parameter_vars().find(|(own, _)| *own == var);
             let (_, p) = own.expect("a learned matrix");
             let elements = self.updated[p.range].iter().map(|x| x.to_f64());
-            linalg::Matrix::from_iterator(p.shape.rows, p.shape.columns, elements)
+            Matrix::from_iterator(p.shape.rows, p.shape.columns, elements)
         };
         let of = marks.iter().map(|own| {
             let before = AdapterSize::of(tape, own);
             let values = singular_values(&learned(own.a), &learned(own.b));
             let after = AdapterSize { values, ..before.clone() };
+            let lengths = own.magnitudes.map(|m| {
+                let rows = Rows { start: own.rows.start, count: own.rows.len() };
+                let norms = AdaptedNorms { factor: own.factor, rows };
+                let shape = tape.shape(own.matrix);
+                let weights = tape.weight(own.matrix);
+                let weights = weights.iter().map(|w| w.to_f64());
+                let w = Matrix::from_iterator(shape.rows, shape.columns, weights);
+                let wide = |var| tape.value(var).map(|x| x.to_f64());
+                let largest = |a: &Matrix<f64>, b: &Matrix<f64>, m: &Matrix<f64>| {
+                    let n = apply(&norms, [&w, b, a]).expect("recorded shapes");
+                    let far = m.iter().zip(n.iter()).map(|(m, n)| (m / n - 1.0).abs());
+                    far.fold(0.0, f64::max)
+                };
+                [
+                    largest(&wide(own.a), &wide(own.b), &wide(m)),
+                    largest(&learned(own.a), &learned(own.b), &learned(m)),
+                ]
+            });
             // Without the name of the matrix A itself, and of the scope of adapters.
             let name = before.name.trim_end_matches(".a.weight").trim_end_matches(".adapter");
             AdapterChange {
@@ -67,6 +88,7 @@ impl<T: Real> Explanation<T> {
                 matrix: before.matrix,
                 before: Spectrum::of(&before),
                 after: Spectrum::of(&after),
+                lengths,
             }
         });
         of.collect()

@@ -211,6 +211,7 @@ impl Explanation<f32> {
                 "name": a.name, "rank": a.rank, "factor": a.factor, "values": spectrum_json(&a.after),
                 "before": json::number(a.before.ratio), "after": json::number(a.after.ratio),
                 "effective_rank": json::number(a.after.effective_rank),
+                "length": a.lengths.map(|[_, after]| json::number(after)),
             })).collect::<Vec<_>>(),
             "information": self.information_json(),
             "before": outcome_json(&before, &self.token_name(before.next.0)),

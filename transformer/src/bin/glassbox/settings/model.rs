@@ -98,7 +98,7 @@ impl Settings {
     /// # Errors
     /// A model that cannot be read; a setting that contradicts it.
     pub(crate) fn on_its_model(self) -> Result<Self> {
-        let Some(from) = &self.from else { return self.with_the_teacher_s_tokens() };
+        let Some(from) = &self.from else { return self.with_teacher_tokens() };
         let directory = run::model_of(Path::new(from))?;
         if self.lora.is_some() && files::is_adapter(&directory) {
             return Err(format!(
@@ -136,7 +136,7 @@ impl Settings {
 
     /// Returns the settings of a run that begins without a model: with the tokens of its teacher, if it has one and no
     /// others are given.
-    fn with_the_teacher_s_tokens(self) -> Result<Self> {
+    fn with_teacher_tokens(self) -> Result<Self> {
         let Some(teacher) = self.teacher.as_ref().filter(|_| self.tokenizer.is_none()) else {
             return Ok(self);
         };

@@ -127,7 +127,11 @@ pub(super) fn introduce(
                 adapter.rank,
                 adapter.factor(),
                 names.join(", "),
-                if adapter.magnitudes { "; with the lengths of rows" } else { "" }
+                if adapter.magnitudes {
+                    "; the lengths of rows are learned, too (DoRA)"
+                } else {
+                    ""
+                }
             ));
         }
         None if !model.adaptation.is_none() => {

@@ -222,14 +222,22 @@ fn merged_files_are_the_files_sum() {
             let transposed = ["gpt2", "glassbox"].contains(&family::of(&plain).name());
             let outputs = w.len() / inputs;
             assert_eq!(*shape, if transposed { [inputs, outputs] } else { [outputs, inputs] });
-            for (i, j) in (0..outputs).flat_map(|i| (0..inputs).map(move |j| (i, j))) {
-                let sum: f64 = (0..rank).map(|k| b[i * rank + k] * a[k * inputs + j]).sum();
-                let at = if transposed { j * outputs + i } else { i * inputs + j };
-                let error = (new[at] - w[at] - factor * sum).abs();
-                assert!(error <= 1e-5, "{name} at {i}, {j}: {error}");
+            let lengths = &adapters[&format!("{PREFIX}{module}.lora_magnitude_vector")].1;
+            for i in 0..outputs {
+                let at = |j| if transposed { j * outputs + i } else { i * inputs + j };
+                let row = (0..inputs).map(|j| {
+                    let sum: f64 = (0..rank).map(|k| b[i * rank + k] * a[k * inputs + j]).sum();
+                    w[at(j)] + factor * sum
+                });
+                let row: Vec<f64> = row.collect();
+                let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+                for (j, x) in row.iter().enumerate() {
+                    let error = (new[at(j)] - x * lengths[i] / norm).abs();
+                    assert!(error <= 1e-5, "{name} at {i}, {j}: {error}");
+                }
             }
             changed += 1;
         }
-        assert_eq!(changed, adapters.len() / 2, "{name}");
+        assert_eq!(changed, adapters.len() / 3, "{name}");
     }
 }

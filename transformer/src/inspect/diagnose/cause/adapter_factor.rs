@@ -2,7 +2,7 @@
 //! s². With an optimizer that normalises, a factor s is a rate of s·η for the model; for gradient descent, s²·η.
 //!
 //! **Signature.** A run that fails as at a rate that is too high, with adapters whose factor s (α/r, or α/√r) is above 16.
-//! With the adapters begun anew and a factor of 1, the same steps at the same rate are stable and learn.
+//! With the adapters reinitialised and a factor of 1, the same steps at the same rate are stable and learn.
 //!
 //! **Cure.** A factor of 1: an alpha equal to the rank.
 //!
@@ -24,8 +24,7 @@ impl Detect for AdapterFactor {
     const AFTER: Earlier = Earlier::LargeWeights;
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
-        let recording = f.subject.record::<f32>()?;
-        let factors = recording.handles.adapters.iter().map(|own| own.factor.abs());
+        let factors = f.watched.handles.adapters.iter().map(|own| own.factor.abs());
         let largest = factors.fold(0.0, f64::max);
         if largest <= USUAL || !dynamics::are_asked(f)? {
             return Ok(None);

@@ -2,7 +2,7 @@
 //! Preference Optimization*, 2023, eq. 7). If both sides are the same tokens, the difference is 0 at any weights: the loss
 //! stays at ln 2 (DPO) or 1/(2β)² (IPO), and the two gradients cancel.
 //!
-//! **Signature.** More than half of the pairs of the watched batches have sides of the same tokens. Texts that differ
+//! **Signature.** More than half of the next 64 pairs (or of those in 64 batches) have sides of the same tokens. Texts that differ
 //! only after a window's end are the same once they are cut.
 //!
 //! **Cure.** Leave such pairs out, or take a longer context.
@@ -17,7 +17,10 @@ impl Detect for EqualPairs {
     const TITLE: &str = "preferences between equal answers";
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
-        let all = pairs::of(f)?;
+        if f.watched.failed() {
+            return Ok(None);
+        }
+        let all = pairs::of(f);
         let equal = all.iter().filter(|pair| pair.is_equal()).count();
         Ok((2 * equal > all.len()).then(|| {
             format!(

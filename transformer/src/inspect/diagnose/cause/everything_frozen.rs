@@ -15,10 +15,9 @@ impl Detect for EverythingFrozen {
     const TITLE: &str = "everything frozen";
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
-        let tape = f.subject.record::<f32>()?.tape;
-        let frozen = tape.frozen_vars().count();
-        Ok(tape
-            .parameters()
+        let frozen = f.watched.frozen;
+        Ok(f.start
+            .parameters
             .is_empty()
             .then(|| format!("all {frozen} weight tensors are frozen: no step changes anything")))
     }

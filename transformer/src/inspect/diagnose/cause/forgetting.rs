@@ -2,16 +2,16 @@
 //! gradient, and what is shared between both is overwritten (McCloskey and Cohen, *Catastrophic Interference in
 //! Connectionist Networks*, 1989).
 //!
-//! **Signature.** The loss on text of before is significantly higher than it was, by at least half of what the model knew
+//! **Signature.** The loss on text from before this training is significantly higher than it was, by at least half of what the model knew
 //! of it: (L − L₀)/(ln V − L₀) ≥ ½ for a vocabulary of V tokens, L₀ before this training. The text is given, or written by the model
 //! from which the run began.
 //!
-//! **Cure.** Adapters instead of all weights, a lower rate or fewer steps, or some text of before among the data.
+//! **Cure.** Adapters instead of all weights, a lower rate or fewer steps, or some of the earlier text among the data.
 //!
 //! **Example.** `a_text_that_counts_the_other_way`
 
 use super::{Cure, Cures, Detect, Findings, Sign, Subject};
-use crate::inspect::diagnose::evidence::Change;
+use crate::inspect::diagnose::background::Remembered;
 
 /// The share of its knowledge that a model that forgets has lost.
 const LOST: f64 = 0.5;
@@ -30,23 +30,20 @@ impl Detect for Forgetting {
         if f.watched.failed() {
             return Ok(None);
         }
-        let now = before.nats_under(f.subject, &f.watched.last_good.parameters)?;
-        let change = Change::of(before.nats(), &now);
-        let (known, lost) = (before.uniform() - change.before, -change.gain());
-        Ok((known > 0.0 && lost >= LOST * known && lost > ERRORS * change.doubt).then(|| {
+        let Remembered { before, after, doubt, known, lost } =
+            before.remembered(f.subject, &f.watched.last_good.parameters)?;
+        Ok((known > 0.0 && lost >= LOST && after - before > ERRORS * doubt).then(|| {
             format!(
-                "the loss on text of before rose from {:.3} to {:.3} nats per token: {:.0} % of the {known:.3} nats that the \
+                "the loss on text from before this training rose from {before:.3} to {after:.3} nats per token: {:.0} % of the {known:.3} nats that the \
                  model knew are lost",
-                change.before,
-                change.after,
-                100.0 * lost / known
+                100.0 * lost
             )
         }))
     }
 
     fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
         Ok(vec![Cure::Code(
-            "adapters in place of all weights (--lora), a lower rate or fewer steps, or text of before among the data",
+            "adapters in place of all weights (--lora), a lower rate or fewer steps, or some of the earlier text among the data",
         )])
     }
 }

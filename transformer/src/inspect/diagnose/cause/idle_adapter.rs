@@ -3,9 +3,9 @@
 //! moves B by η a step, whatever s is.
 //!
 //! **Signature.** After five watched steps or more at a rate above 0, ‖s·B·A‖ < 2⁻²⁴·‖W‖ (Frobenius norms) for every adapter, while A and
-//! B are all 0, or ‖B·A‖ alone would not be below: a product that is small with a factor of 1 is that of a low rate. Adapters that learn the lengths of rows, too (DoRA), are not judged.
+//! B are all 0, or ‖B·A‖ alone would not be below: a product that is small with a factor of 1 is that of a low rate. Of adapters that learn the lengths of rows, too (DoRA), only the first is judged.
 //!
-//! **Cure.** Adapters begun anew (A random, B zero), with a factor of 1.
+//! **Cure.** Adapters reinitialised (A random, B zero), with a factor of 1.
 //!
 //! **Example.** `adapters_of_zeros`, `alpha_of_a_trillionth`
 
@@ -26,7 +26,7 @@ impl Slow for IdleAdapter {
     fn suspect<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String> {
         let first = e.adapters.first()?;
         let judged = e.watched >= WATCHED && e.path > 0.0;
-        if !judged || e.adapters.iter().any(|own| own.rescaled || own.ratio() >= ROUNDED) {
+        if !judged || e.adapters.iter().any(|own| own.ratio() >= ROUNDED) {
             return None;
         }
         if e.adapters.iter().all(|own| e.zero.contains(&own.name)) {
@@ -35,6 +35,10 @@ impl Slow for IdleAdapter {
                 "A and B are 0 in all {all} adapters ({}): neither has a gradient",
                 first.name
             ));
+        }
+        // Lengths of rows have an effect of their own.
+        if first.rescaled {
+            return None;
         }
         let largest = |of: fn(&AdapterSize) -> f64| e.adapters.iter().map(of).fold(0.0, f64::max);
         let alone = largest(|own| own.product() / own.matrix);

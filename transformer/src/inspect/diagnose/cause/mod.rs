@@ -133,9 +133,6 @@ causes! {
     NotAveraged in not_averaged: "Gradients of a step's batches are summed, not averaged.";
     DecaySign in decay_sign: "Decay that makes weights grow.";
     NoMask in no_mask: "A token that sees its future.";
-    PromptCounted in prompt_counted: "A loss on conversations that counts what the user says.";
-    EqualPairs in equal_pairs: "Preferences whose sides are the same tokens.";
-    SwappedPairs in swapped_pairs: "Preferences for what the model held for the less likely in nearly all pairs.";
     // The limits of a 16-bit format.
     LossScaleTooHigh in loss_scale_too_high: "A loss scale that takes gradients beyond the format's range.";
     RangeEnded in range_ended: "A value beyond a 16-bit format's largest number.";
@@ -154,7 +151,10 @@ causes! {
     // Saturated softmaxes: at the start, or at the end of a run whose rate is within the limit.
     EntropyCollapse in entropy_collapse: "Attention to a single token.";
     GrowingLogits in growing_logits: "Logits that spread until the softmax is saturated.";
-    // Every number is finite, but the loss on other text rises.
+    // Every number is finite, but the loss is about something else than what is meant, or the model loses what it knew.
+    PromptCounted in prompt_counted: "A loss on conversations that counts what the user says.";
+    EqualPairs in equal_pairs: "Preferences whose sides are the same tokens.";
+    SwappedPairs in swapped_pairs: "Preferences for answers that the model considered less likely in nearly all pairs.";
     Forgetting in forgetting: "What the model knew before is lost.";
     // Every number is finite, but the loss does not fall or falls too slowly: the most specific first.
     IdleAdapter in idle_adapter: "Adapters that change nothing.";

@@ -1,6 +1,6 @@
 //! The pairs of a step on preferences, as its batches state them.
 
-use super::{Findings, ModelError, Subject};
+use super::{Findings, Subject};
 
 /// The most pairs that are read, and the most batches.
 const PAIRS: usize = 64;
@@ -37,21 +37,21 @@ impl Pair {
 }
 
 /// Returns the pairs of the first watched batches; none if the step is on no preferences.
-pub(super) fn of<S: Subject>(f: &Findings<'_, S>) -> Result<Vec<Pair>, ModelError> {
-    let recording = f.subject.record::<f32>()?;
-    let Some(handles) = recording.handles.pairs else { return Ok(vec![]) };
+pub(super) fn of<S: Subject>(f: &Findings<'_, S>) -> Vec<Pair> {
+    let watched = &f.watched;
+    let Some(handles) = watched.handles.pairs else { return vec![] };
     let mut all: Vec<Pair> = vec![];
     let first = f.start.steps * f.recipe.accumulate;
     for number in first..first + BATCHES {
         let batch = f.subject.batch(number);
-        let given = |var| recording.given(Some(var), &batch);
+        let given = |var| watched.given(Some(var), &batch);
         let (Some(pairs), Some(sides), Some(reference), Some(targets)) = (
             given(handles.pairs),
             given(handles.sides),
             given(handles.reference),
-            recording.given(recording.handles.targets, &batch),
+            watched.given(watched.handles.targets, &batch),
         ) else {
-            return Ok(vec![]);
+            return vec![];
         };
         let before = all.len();
         for (i, &target) in targets.iter().enumerate() {
@@ -71,5 +71,5 @@ pub(super) fn of<S: Subject>(f: &Findings<'_, S>) -> Result<Vec<Pair>, ModelErro
             break;
         }
     }
-    Ok(all)
+    all
 }

@@ -23,13 +23,15 @@ impl Detect for PromptCounted {
         let Some(known) = f.background().filter(|known| !known.answer_start.is_empty()) else {
             return Ok(None);
         };
-        let recording = f.subject.record::<f32>()?;
+        if f.watched.failed() {
+            return Ok(None);
+        }
         let begin: Vec<f64> = known.answer_start.iter().map(|&token| f64::from(token)).collect();
         let first = f.start.steps * f.recipe.accumulate;
         let mut times = 0;
         for number in first..first + BATCHES {
             let batch = f.subject.batch(number);
-            let Some(targets) = recording.given(recording.handles.targets, &batch) else {
+            let Some(targets) = f.watched.given(f.watched.handles.targets, &batch) else {
                 return Ok(None);
             };
             let sequences = targets.chunks(f.subject.length().unwrap_or(targets.len()).max(1));

@@ -427,9 +427,9 @@ function showLedger() {
 
 const adapterTable = () => h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "The adapters" },
   h("table", { class: "ledger-table" }, h("caption", {}, "What each adapter changes: W + s·B·A, with the singular values σ of s·B·A after the update"),
-    h("thead", {}, h("tr", {}, ["adapter", "rank", "s", "‖s·B·A‖/‖W‖ before", "after", "effective rank", "σ"].map((t) => h("th", { scope: "col" }, t)))),
+    h("thead", {}, h("tr", {}, ["adapter", "rank", "s", "‖s·B·A‖/‖W‖ before", "after", "effective rank", "lengths of rows", "σ"].map((t) => h("th", { scope: "col" }, t)))),
     h("tbody", {}, D.adapters.map((a) => h("tr", {}, h("th", { scope: "row" }, a.name), h("td", {}, String(a.rank)), h("td", {}, short(a.factor)),
-      h("td", {}, short(a.before)), h("td", {}, short(a.after)), h("td", {}, short(a.effective_rank)),
+      h("td", {}, short(a.before)), h("td", {}, short(a.after)), h("td", {}, short(a.effective_rank)), h("td", {}, a.length === null ? "as they are" : `up to ${short(a.length)} off`),
       h("td", { class: "wide-cell" }, a.values.slice(0, 8).map(short).join("  ") + (a.values.length > 8 ? " …" : "")))))));
 
 const figure = (name, value, note, kind) => h("div", { class: `figure ${kind}` }, h("span", { class: "figure-name" }, name), h("span", { class: "figure-value" }, value), h("span", { class: "figure-note" }, note));
