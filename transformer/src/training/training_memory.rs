@@ -19,7 +19,7 @@ use serde::Serialize;
 /// let memory = trainer.memory();
 /// assert_eq!(memory.optimizer, 2 * memory.weights); // AdamW's two moments
 /// assert!(memory.total() > u128::from(memory.activations));
-/// # Ok::<(), transformer::ModelError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TrainingMemory {
