@@ -94,7 +94,8 @@ fn check_catches_every_mutant_of_every_rule() {
     assert_eq!(rows, table.names, "rules without a mutant");
     // At least two mistakes, and an operand that gets nothing, for every rule with a gradient.
     for (name, [sign, twice, over, cut, states]) in &table.rows {
-        if ["sinusoidal positions", "norms of adapted rows"].iter().any(|own| name.starts_with(own)) {
+        if ["sinusoidal positions", "norms of adapted rows"].iter().any(|own| name.starts_with(own))
+        {
             assert!(cut.0 == 0 && states.0 >= 1, "{name} has no gradient, and one formula");
             continue;
         }
