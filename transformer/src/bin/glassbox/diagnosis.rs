@@ -305,6 +305,17 @@ pub(crate) fn object(
     })
 }
 
+/// Describes what is left of text from before a fine-tuning.
+pub(crate) fn earlier(r: Remembered) -> String {
+    let Remembered { before, after, known, lost, .. } = r;
+    let how = if lost > 0.0 { "lost" } else { "gained" };
+    format!(
+        "earlier    text from before this training: {before:.3} → {after:.3} nats per token, {:.0} % of the {known:.3} that \
+         were known {how}\n",
+        100.0 * lost.abs(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,15 +426,4 @@ mod tests {
         let both = stored(&reduced(1.0, 0.4, 0.0), &reduced(4096.0, 0.4, 0.0));
         assert!(both.contains("no loss scale saves both ends"), "{both}");
     }
-}
-
-/// Describes what is left of text from before a fine-tuning.
-pub(crate) fn earlier(r: Remembered) -> String {
-    let Remembered { before, after, known, lost, .. } = r;
-    let how = if lost > 0.0 { "lost" } else { "gained" };
-    format!(
-        "earlier    text from before this training: {before:.3} → {after:.3} nats per token, {:.0} % of the {known:.3} that \
-         were known {how}\n",
-        100.0 * lost.abs(),
-    )
 }

@@ -178,7 +178,7 @@ fn meant() -> TrainingConfig {
 
 /// Settings that do not go together with those of the other list.
 const APART: [&[&str]; 2] = [
-    &["preferences", "preference_beta", "preference_flipped"],
+    &["preferences", "preference_beta", "preference_flipped", "memory"],
     &["teacher", "temperature", "teacher_weight", "teacher_top"],
 ];
 
