@@ -105,6 +105,14 @@ impl<T: Real> Recording<T> {
         own.iter_mut().zip(parameters).for_each(|(p, x)| *p = T::from_f64(x.to_f64()));
     }
 
+    /// Returns whether the gradient of this parameter counts norms that change with it as constants, so that it is not the
+    /// derivative of the loss: A and B of adapters that learn the lengths of rows ([`crate::Adapter::magnitudes`]).
+    pub(crate) fn counts_norms_as_constants(&self, parameter: &str) -> bool {
+        let named = |var: Var| self.tape.name(var) == parameter;
+        let of = |own: &AdapterMarks| own.magnitudes.is_some() && (named(own.a) || named(own.b));
+        self.handles.adapters.iter().any(of)
+    }
+
     /// Returns the logits, or the values that each token's logits are computed from.
     pub fn predictions(&self) -> Option<Var> {
         self.handles.logits.or(self.handles.last)

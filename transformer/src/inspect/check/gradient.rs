@@ -293,7 +293,9 @@ fn tensor_by_tensor(
     patience: f64,
 ) -> Certificate {
     let (depth, widest) = depth_and_width(step);
-    let all = step.tape.parameter_list();
+    let mut all = step.tape.parameter_list();
+    // Duals certify these alone: differences would see the constants change.
+    all.retain(|p| !step.counts_norms_as_constants(&p.name));
     // As many as time allows, evenly from first to last. On average, a change is followed by half a forward replay.
     let each = 2.0 * LEVELS * 0.5 * seconds(F64, multiplications(step));
     let tried = ((SHARE * patience / each) as usize).clamp(1, all.len().max(1));
