@@ -10,7 +10,7 @@ use linalg::{Real, Shape, limits};
 use rayon::current_num_threads;
 use serde::Serialize;
 
-/// The bytes that a run takes while it trains, by what they hold, without its text.
+/// The bytes that a run takes while it trains, by what they hold, without its text and tokenizer.
 ///
 /// ```
 /// use transformer::{Trainer, TrainingConfig};
