@@ -1,6 +1,6 @@
 //! The known background of a run besides its next steps.
 
-use super::evidence::{BATCHES, Change};
+use super::evidence::{BATCHES, Change, Probe};
 use super::picture::Growth;
 use crate::inspect::subject::{ModelStep, Subject};
 use crate::model::recorded_step::IGNORED;
@@ -52,7 +52,7 @@ pub struct Background {
 /// Text that a model knew before it was fine-tuned, with its nats per token then.
 #[derive(Clone, Debug)]
 pub struct Before {
-    batches: Vec<Vec<Given>>,
+    probe: Probe,
     nats: Vec<f64>,
     words: usize,
 }
@@ -70,9 +70,8 @@ impl Before {
         parameters: &[f32],
         windows: &[Window],
     ) -> Result<Self, ModelError> {
-        let (batches, words) =
-            (batches(&step.with_cross_entropy(), windows), step.config.vocabulary);
-        let mut before = Before { batches, nats: vec![], words };
+        let probe = Probe::Given(batches(&step.with_cross_entropy(), windows));
+        let mut before = Before { probe, nats: vec![], words: step.config.vocabulary };
         before.nats = before.nats_under(step, parameters)?;
         Ok(before)
     }
@@ -84,13 +83,7 @@ impl Before {
         parameters: &[f32],
     ) -> Result<Vec<f64>, ModelError> {
         let other = subject.with_nats();
-        let mut step = other.as_ref().unwrap_or(subject).record::<f32>()?;
-        step.set_parameters(parameters);
-        let nats = |batch: &Vec<Given>| {
-            step.give(batch);
-            f64::from(step.forward())
-        };
-        Ok(self.batches.iter().map(nats).collect())
+        self.probe.losses(other.as_ref().unwrap_or(subject), parameters)
     }
 
     /// Measures what is left of it under these parameters.
