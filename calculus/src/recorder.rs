@@ -380,6 +380,40 @@ impl<T: Real> Recorder<T> {
         Tape::new(self.recording, self.nodes, self.names, Plan::ForwardOnly)
     }
 
+    /// Finishes the recording for forward replay only, in the least memory: the memory of a value is reused after its last
+    /// read. Weights, inputs and `outputs` stay readable.
+    ///
+    /// ```
+    /// use calculus::{Recorder, activation::Activation};
+    /// use linalg::Shape;
+    /// let mut r = Recorder::<f64>::new();
+    /// let x = r.input("x", Shape::new(100, 4))?;
+    /// let mut y = x;
+    /// for i in 0..8 {
+    ///     y = r.push(&format!("tanh.{i}"), Activation::Tanh, [y])?;
+    /// }
+    /// let least = r.bytes_for_outputs(&[y]);
+    /// assert!(2 * least < r.bytes_forward_only());
+    /// let mut tape = r.finish_for_outputs(&[y]);
+    /// tape.forward();
+    /// assert_eq!(tape.elements(y), [0.0; 400]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If an output belongs to another recording.
+    pub fn finish_for_outputs(mut self, outputs: &[Var]) -> Tape<T> {
+        self.mark(outputs);
+        Tape::new(self.recording, self.nodes, self.names, Plan::Outputs)
+    }
+
+    fn mark(&mut self, outputs: &[Var]) {
+        for var in outputs {
+            assert_eq!(var.recording, self.recording, "a value of another recording");
+            self.nodes[var.node].output = true;
+        }
+    }
+
     /// Finishes the recording for training on this loss, in the least memory: the memory of a value is reused after its
     /// last read, and some values are computed again instead of kept. Parameters, their gradients, inputs and the loss stay
     /// readable. Every bit equals that of [`Recorder::finish`].
@@ -412,7 +446,23 @@ impl<T: Real> Recorder<T> {
         if most >= BEYOND {
             return most;
         }
-        let plan = Plan::Reuse { loss: loss.node, recompute };
+        self.bytes_of_plan(Plan::Reuse { loss: loss.node, recompute })
+    }
+
+    /// Returns the bytes that [`Recorder::finish_for_outputs`] will allocate.
+    ///
+    /// # Panics
+    /// If an output belongs to another recording.
+    pub fn bytes_for_outputs(&mut self, outputs: &[Var]) -> u128 {
+        let most = self.bytes_forward_only();
+        if most >= BEYOND {
+            return most;
+        }
+        self.mark(outputs);
+        self.bytes_of_plan(Plan::Outputs)
+    }
+
+    fn bytes_of_plan(&mut self, plan: Plan) -> u128 {
         let layout = plan::lay_out(&mut self.nodes, plan);
         let scratch = self.nodes.iter().map(|n| n.memory.scratch).max().unwrap_or(0);
         let elements = layout.values + layout.gradients + layout.kept + scratch;
@@ -475,6 +525,7 @@ impl<T: Real> Recorder<T> {
             value: 0..0,
             gradient: 0..0,
             kept: 0..0,
+            output: false,
             halves: None,
             shared: None,
         });

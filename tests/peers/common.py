@@ -20,6 +20,16 @@ def stop(message):
     sys.exit(f"{Path(sys.argv[0]).name}: {message}")
 
 
+def architecture(size):
+    """The program's flags for a size of another family than GPT-2."""
+    flags = []
+    if "family" in size:
+        flags = ["--architecture", size["family"], "--tied", "true"]
+        for key in ["layers", "heads", "key_value_heads", "width", "hidden", "context", "vocabulary"]:
+            flags += ["--" + key.replace("_", "-"), size[key]]
+    return flags
+
+
 def machine():
     """What the numbers are of."""
     cpu = platform.processor() or platform.machine()

@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import AVX2, HERE, ROOT, SIZES, cargo_build, glassbox, machine, machine_line, output_of
+from common import AVX2, HERE, ROOT, SIZES, architecture, cargo_build, glassbox, machine, machine_line, output_of
 from common import read_results, run, spread, stop, table, thousands, write, write_json
 
 PEERS = ["pytorch", "pytorch-compile", "candle", "burn", "llm.c"]
@@ -27,11 +27,9 @@ def ours(program, size, threads):
     s = SIZES[size]
     command = [program, "bench", "--json", "--no-generation", "--preset", s["preset"]]
     command += ["--batch", s["batch"], "--length", s["length"], "--threads", threads]
-    if "family" in s:
-        command += ["--architecture", s["family"]]
-        for key in ["layers", "heads", "key_value_heads", "width", "hidden", "context", "vocabulary"]:
-            command += ["--" + key.replace("_", "-"), s[key]]
-        command += ["--tied", "true"]
+    command += architecture(s)
+    if "lora" in s:
+        command += ["--lora", s["lora"]]
     return command + (["--steps", s["steps"]] if "steps" in s else [])
 
 
@@ -128,12 +126,12 @@ def markdown(here, results):
                 f"{thousands(other['tokens_per_second'])}",
                 f"{mine['resident_bytes'] / 1e6:,.0f} MB",
                 f"{other['resident_bytes'] / 1e6:,.0f} MB",
-                f"{100 * mine['model_flops_share']:.0f} %",
+                f"{100 * mine['model_flops_share']:.0f} % of {mine['peak_flops'] / 1e9:.0f}",
             ]
         )
     head = ["size, batch × length", "peer", "step, ours", "step, peer", "times as fast", "spread (pairs)"]
     head += ["tokens/s, ours", "tokens/s, peer", "resident, ours", "resident, peer"]
-    head += ["of this machine's peak"]
+    head += ["of the machine's peak, GFLOP/s"]
     lines = table(head, rows)
     dates = sorted({r["when"] for r in results})
     return (

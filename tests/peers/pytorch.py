@@ -91,7 +91,7 @@ class Gpt(nn.Module):
 
 
 class Llama(nn.Module):
-    """transformers' Llama, of SmolLM2's parts, with `scaled_dot_product_attention`."""
+    """transformers' Llama, of SmolLM2's parts, with `scaled_dot_product_attention`, under PEFT where a size has LoRA."""
 
     def __init__(self, size):
         super().__init__()
@@ -108,9 +108,15 @@ class Llama(nn.Module):
             tie_word_embeddings=True,
             rope_theta=1e5,
             attn_implementation="sdpa",
-            use_cache=False,
+            use_cache=size.get("cache", False),
         )
         self.model = LlamaForCausalLM(config).float()
+
+        if "lora" in size:
+            from peft import LoraConfig, get_peft_model
+
+            lora = LoraConfig(r=size["lora"], lora_alpha=size["lora"], target_modules="all-linear")
+            self.model = get_peft_model(self.model, lora)
 
     def forward(self, tokens, targets):
         logits = self.model(input_ids=tokens).logits
@@ -135,8 +141,9 @@ def model_of(size):
 
 def optimizer_of(model):
     """Fused AdamW at nanoGPT's rate, with decay of matrices only."""
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
+    learned = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in learned if p.dim() >= 2]
+    vectors = [p for p in learned if p.dim() < 2]
     return torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
         lr=1e-3,
@@ -159,7 +166,8 @@ def main():
     size = SIZES[arguments.size]
     batch, length, vocabulary = size["batch"], size["length"], size["vocabulary"]
     model = model_of(size)
-    parameters = sum(p.numel() for p in model.parameters())
+    # Ours counts a model's own parameters, without adapters.
+    parameters = sum(p.numel() for n, p in model.named_parameters() if "lora_" not in n)
     optimizer = optimizer_of(model)
     step_model = torch.compile(model) if arguments.compile else model
     data = torch.randint(vocabulary, (200_000,))

@@ -300,8 +300,8 @@ impl<T: Real> Tape<T> {
         &self.nodes[self.node(var)].name
     }
 
-    /// Whether a value can be read after a replay. If the recording reuses memory, only parameters, inputs and the loss
-    /// can.
+    /// Whether a value can be read after a replay. If the recording reuses memory, only weights, inputs, and the loss or
+    /// the outputs can.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -309,12 +309,12 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn holds(&self, var: Var) -> bool {
         let node = self.node(var);
+        let root = self.nodes[node].root(node);
+        let given = self.nodes[root].rule.is_none();
         match self.plan {
-            Plan::Reuse { loss, .. } => {
-                let root = self.nodes[node].root(node);
-                root == self.nodes[loss].root(loss) || self.nodes[root].rule.is_none()
-            }
-            _ => true,
+            Plan::Reuse { loss, .. } => given || root == self.nodes[loss].root(loss),
+            Plan::Outputs => given || self.nodes[node].output || self.nodes[root].output,
+            Plan::Keep | Plan::ForwardOnly => true,
         }
     }
 
@@ -450,7 +450,7 @@ impl<T: Real> Tape<T> {
         let node = &self.nodes[self.node(var)];
         let name = &node.name;
         assert!(
-            self.plan != Plan::ForwardOnly,
+            !matches!(self.plan, Plan::ForwardOnly | Plan::Outputs),
             "{name}: a forward-only recording has no gradients"
         );
         let root = &self.nodes[node.root(var.node)];

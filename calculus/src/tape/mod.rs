@@ -1,6 +1,7 @@
 //! Recorded computations and their replay.
 
 mod access;
+mod columns;
 mod node;
 pub(crate) mod plan;
 mod row;
@@ -18,7 +19,6 @@ pub use row::{Row, TapeMemory};
 use rule::Fresh;
 pub(crate) use rule::{Places, Recorded, Rule};
 use shared::Shared;
-use std::fmt;
 
 use self::plan::{Layout, Plan};
 use crate::Var;
@@ -54,6 +54,8 @@ pub struct Tape<T: Real> {
     names: HashMap<String, usize>,
     plan: Plan,
     layout: Layout,
+    /// The scalars that every node has room for: of its value, and of what its operation keeps.
+    room: Vec<[usize; 2]>,
     parameters: usize,
     /// The scalars of frozen weights, which follow the parameters, without those that are shared.
     frozen: usize,
@@ -69,16 +71,6 @@ pub struct Tape<T: Real> {
     reached_from: Option<usize>,
     /// Whether the next backward replay writes the parameters' gradients.
     forgotten: bool,
-}
-
-/// Prints names and shapes, not the elements.
-impl<T: Real> fmt::Debug for Tape<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tape")
-            .field("parameters", &self.parameters)
-            .field("rows", &self.nodes)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<T: Real> Tape<T> {
@@ -104,7 +96,9 @@ impl<T: Real> Tape<T> {
         }
         let mut values = vec![T::zero(); layout.values];
         shared::copy(&mut nodes, &mut values);
+        let room = nodes.iter().map(|node| [node.shape.len(), node.memory.kept]).collect();
         Tape {
+            room,
             recording,
             parameters,
             frozen,
@@ -293,7 +287,7 @@ impl<T: Real> Tape<T> {
     /// Initialises the gradients for a backward replay.
     fn start_backward(&mut self, from: usize, upstream: &[T]) {
         match self.plan {
-            Plan::ForwardOnly => panic!("this recording is forward-only"),
+            Plan::ForwardOnly | Plan::Outputs => panic!("this recording is forward-only"),
             Plan::Reuse { loss, .. } => assert!(
                 from == loss,
                 "this recording reuses memory: gradients are those of {} alone",

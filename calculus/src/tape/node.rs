@@ -70,6 +70,8 @@ pub(crate) struct Node<T> {
     pub(crate) value: Range<usize>,
     pub(crate) gradient: Range<usize>,
     pub(crate) kept: Range<usize>,
+    /// Whether it stays readable in a forward-only recording that reuses memory.
+    pub(crate) output: bool,
     /// The values of a frozen matrix, if recordings share them as bfloat16.
     pub(crate) halves: Option<Arc<[u16]>>,
     /// Its number among the matrices that the tape does not hold otherwise: [`super::shared`].

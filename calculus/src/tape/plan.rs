@@ -16,6 +16,9 @@ pub(crate) enum Plan {
     Keep,
     /// Every value stays readable; there are no gradients.
     ForwardOnly,
+    /// There are no gradients, and memory is reused after its last read; parameters, inputs and the nodes that are
+    /// marked as outputs are kept.
+    Outputs,
     /// Memory is reused after its last read; parameters, their gradients, inputs and the loss are kept.
     Reuse {
         /// The node of the loss.
@@ -197,6 +200,7 @@ pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
                 nodes.iter_mut().for_each(|node| node.gradient = 0..0);
             }
         }
+        Plan::Outputs => reuse_forward(nodes, &mut layout),
         Plan::Reuse { loss, recompute } => reuse(nodes, loss, recompute, &mut layout),
     }
     lay_out_shared(nodes, &mut layout);
@@ -207,7 +211,7 @@ pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
 }
 
 /// Places a view in its root, from its first element to its last.
-fn lay_out_view<T: Real>(nodes: &mut [Node<T>], view: usize) {
+pub(super) fn lay_out_view<T: Real>(nodes: &mut [Node<T>], view: usize) {
     let Some(Within { root, row }) = nodes[view].view else { return };
     let (shape, stride) = (nodes[view].shape, nodes[view].stride);
     let length = (shape.columns - 1) * stride + shape.rows;
@@ -247,6 +251,38 @@ fn lay_out_shared<T: Real>(nodes: &mut [Node<T>], layout: &mut Layout) {
     for node in nodes.iter_mut().filter(|node| node.shared.is_some()) {
         node.value = start..start + node.shape.len();
     }
+}
+
+/// Places values that are read by the forward replay only.
+fn reuse_forward<T: Real>(nodes: &mut [Node<T>], layout: &mut Layout) {
+    let n = nodes.len();
+    let roots: Vec<usize> = nodes.iter().enumerate().map(|(i, node)| node.root(i)).collect();
+    let mut last_read: Vec<usize> = (0..n).collect();
+    let mut always: Vec<bool> = nodes.iter().map(|node| node.rule.is_none()).collect();
+    for (i, node) in nodes.iter().enumerate() {
+        always[roots[i]] |= node.output;
+        node.operands().iter().for_each(|&o| last_read[roots[o]] = i);
+    }
+    let (mut values, mut kept) = (Vec::new(), Vec::new());
+    for (i, node) in nodes.iter().enumerate() {
+        let none = node.source.is_weight() || node.view.is_some();
+        let length = if none { 0 } else { node.shape.len() };
+        let span = if always[i] { (0, n) } else { (i, last_read[i]) };
+        values.push(Block { length, spans: vec![span] });
+        kept.push(Block { length: node.memory.kept, spans: vec![(i, i)] });
+    }
+    let (value_places, value_length) = place(&values);
+    let (kept_places, kept_length) = place(&kept);
+    let first = layout.values.next_multiple_of(LINE);
+    for (i, node) in nodes.iter_mut().enumerate() {
+        node.kept = kept_places[i]..kept_places[i] + kept[i].length;
+        node.gradient = 0..0;
+        if !node.source.is_weight() {
+            let start = first + value_places[i];
+            node.value = start..start + values[i].length;
+        }
+    }
+    (layout.values, layout.gradients, layout.kept) = (first + value_length, 0, kept_length);
 }
 
 fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: Recompute, layout: &mut Layout) {

@@ -4,6 +4,7 @@ use super::{Node, Rule, Source, Tape};
 use crate::Var;
 use crate::tape::plan::{Plan, Recompute};
 use linalg::{Formula, Real, Role, Shape, View};
+use std::fmt;
 
 /// The bytes of a recording's memory.
 ///
@@ -32,6 +33,16 @@ pub struct TapeMemory {
     pub kept: usize,
     /// Memory that operations need during a call.
     pub scratch: usize,
+}
+
+/// Prints names and shapes, not the elements.
+impl<T: Real> fmt::Debug for Tape<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tape")
+            .field("parameters", &self.parameters)
+            .field("rows", &self.nodes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The public description of one node.
@@ -120,7 +131,7 @@ impl<T: Real> Tape<T> {
     pub fn recompute(&self) -> Recompute {
         match self.plan {
             Plan::Reuse { recompute, .. } => recompute,
-            Plan::Keep | Plan::ForwardOnly => Recompute::default(),
+            Plan::Keep | Plan::ForwardOnly | Plan::Outputs => Recompute::default(),
         }
     }
 
@@ -176,7 +187,7 @@ impl<T: Real> Tape<T> {
             },
             gradient: match self.plan {
                 Plan::Keep => !self.nodes[node.root(i)].is_frozen(),
-                Plan::ForwardOnly => false,
+                Plan::ForwardOnly | Plan::Outputs => false,
                 Plan::Reuse { .. } => self.nodes[node.root(i)].is_parameter(),
             }
             .then(|| node.matrix(&self.gradients[node.gradient.clone()])),

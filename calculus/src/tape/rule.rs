@@ -13,7 +13,8 @@
 
 use super::Node;
 use crate::tape::plan::Layout;
-use linalg::{Formula, Gradient, Primitive, Real, Role, Shape, View, ViewMut, Work, split_rows};
+use linalg::{Formula, Gradient, Memory, Primitive, Real, Role, Shape, ShapeError};
+use linalg::{View, ViewMut, Work, split_rows};
 use std::ops::Range;
 
 /// A primitive with its places in the recording, which the tape replays.
@@ -23,6 +24,8 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn role(&self) -> Role;
     fn factors(&self) -> Vec<[usize; 2]>;
     fn operands(&self) -> &[usize];
+    /// The output's shape and the operation's memory, if the nodes have these shapes.
+    fn fitted(&self, shapes: &[Shape]) -> Result<(Shape, Memory), ShapeError>;
     fn flops(&self, nodes: &[Node<T>]) -> u64;
     fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula;
     /// Operations of the vjp, without those for gradients that nothing needs ([`Node::is_wanted`]).
@@ -92,6 +95,11 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
 
     fn operands(&self) -> &[usize] {
         &self.places.operands
+    }
+
+    fn fitted(&self, shapes: &[Shape]) -> Result<(Shape, Memory), ShapeError> {
+        let operands = self.places.operands.map(|o| shapes[o]);
+        Ok((self.operation.shape(operands)?, self.operation.memory(operands)))
     }
 
     fn flops(&self, nodes: &[Node<T>]) -> u64 {

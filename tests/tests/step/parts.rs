@@ -332,3 +332,35 @@ fn a_decoder_of_any_parts_reads_a_token_at_a_time_as_its_formulas_say() {
         }
     }
 }
+
+/// Many at a time, after others that are cached or not, across blocks of queries and past the end of the context.
+#[test]
+fn a_decoder_of_any_parts_reads_many_tokens_at_once_as_its_formulas_say() {
+    for a in architectures() {
+        for context in [a.context, 75] {
+            let a = Architecture { context, ..a.clone() };
+            let parameters = models::parameters(4, &a.parameter_list().unwrap());
+            let formulas = Formulas::new(&a, &parameters);
+            let mut decoder = Decoder::record(&a).unwrap();
+            decoder.parameters_mut().copy_from_slice(&parameters);
+            let tokens = draw::below(6, 2 * context + 5, a.vocabulary);
+            let (mut window, mut rest) = (Vec::new(), &tokens[..]);
+            for length in [3, 1, 2, 34, 1, 5].into_iter().cycle() {
+                let (piece, later) = rest.split_at(rest.len().min(length));
+                for &token in piece {
+                    if window.len() == context {
+                        window.drain(..context - context / 2);
+                    }
+                    window.push(token);
+                }
+                let expected = formulas.logits(&window).pop().unwrap();
+                let error = distance(&expected, decoder.read_all(piece).unwrap());
+                assert!(error <= bound(&a), "{error:e}: {length} of context {context}: {a:?}");
+                rest = later;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Prediction of one token at a time, with a cache of keys and values.
+//! Prediction of the next token, with a cache of keys and values.
 
 use crate::model::architecture::Architecture;
 use crate::model::cached::CachedStep;
@@ -6,7 +6,8 @@ use crate::model::recorded_step::ModelError;
 use linalg::Real;
 use std::fmt;
 
-/// A recorded prediction of one token after those that were read.
+/// A recorded prediction of the next token after those that were read. Many tokens are read at once, up to 256: each matrix
+/// of weights is then read from memory once for all of them.
 ///
 /// When the context is full, the later part of the tokens is read again from position 0, because learned positions
 /// cannot slide. That part begins at a *boundary* token if one is set and occurs in the last three quarters, so that a
@@ -24,6 +25,8 @@ pub struct Decoder<T: Real> {
     step: CachedStep<T>,
     vocabulary: usize,
     context: usize,
+    /// The most tokens that are read at once.
+    most: usize,
     /// The tokens in the caches.
     read: Vec<u32>,
     /// The token at which reading may restart.
@@ -42,14 +45,16 @@ impl<T: Real> fmt::Debug for Decoder<T> {
 }
 
 impl<T: Real> Decoder<T> {
-    /// Records the prediction of one token. Parameters are in the order of [`crate::RecordedStep`].
+    /// Records the prediction. Parameters are in the order of [`crate::RecordedStep`].
     ///
     /// # Errors
     /// Sizes that contradict each other, or that need more memory than is available.
     pub fn record(config: &Architecture) -> Result<Self, ModelError> {
         let step = CachedStep::record(config, 1)?;
         let Architecture { vocabulary, context, .. } = *config;
-        Ok(Decoder { step, vocabulary, context, read: Vec::with_capacity(context), boundary: None })
+        let most = CachedStep::<T>::most(config, 1);
+        let read = Vec::with_capacity(context);
+        Ok(Decoder { step, vocabulary, context, most, read, boundary: None })
     }
 
     /// Returns all parameters, in the order of [`crate::RecordedStep`].
@@ -72,21 +77,34 @@ impl<T: Real> Decoder<T> {
     /// # Errors
     /// A token outside the vocabulary.
     pub fn read(&mut self, token: u32) -> Result<&[T], ModelError> {
+        self.read_all(&[token])
+    }
+
+    /// Reads tokens in order; returns the logits of the next one. They equal those after [`Decoder::read`] of each up to
+    /// rounding. Without a token, they are those of the last read, which are undefined at the beginning.
+    ///
+    /// # Errors
+    /// A token outside the vocabulary; then none is read.
+    pub fn read_all(&mut self, tokens: &[u32]) -> Result<&[T], ModelError> {
         let vocabulary = self.vocabulary;
-        if token as usize >= vocabulary {
-            return Err(ModelError::Token { place: self.read.len(), found: token, vocabulary });
+        if let Some(i) = tokens.iter().position(|&token| token as usize >= vocabulary) {
+            let place = self.read.len() + i;
+            return Err(ModelError::Token { place, found: tokens[i], vocabulary });
         }
-        if self.read.len() == self.context {
-            let first = self.later_part();
-            let kept = self.read.len() - first;
-            for place in 0..kept {
-                self.read[place] = self.read[first + place];
-                self.advance(place);
+        let mut rest = tokens;
+        while !rest.is_empty() {
+            if self.read.len() == self.context {
+                self.read.drain(..self.later_part());
+                for (i, tokens) in self.read.chunks(self.most).enumerate() {
+                    self.step.advance(tokens, i * self.most);
+                }
             }
-            self.read.truncate(kept);
+            let count = rest.len().min(self.most).min(self.context - self.read.len());
+            let (tokens, later) = rest.split_at(count);
+            self.step.advance(tokens, self.read.len());
+            self.read.extend_from_slice(tokens);
+            rest = later;
         }
-        self.read.push(token);
-        self.advance(self.read.len() - 1);
         Ok(self.step.logits())
     }
 
@@ -96,10 +114,5 @@ impl<T: Real> Decoder<T> {
         let mut places = first..context;
         let boundary = places.find(|&i| Some(self.read[i]) == self.boundary);
         boundary.unwrap_or(context - context / 2)
-    }
-
-    /// Replays the recording for the token at a place, after those before it.
-    fn advance(&mut self, place: usize) {
-        self.step.advance(&self.read[place..=place], place);
     }
 }

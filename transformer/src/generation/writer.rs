@@ -91,8 +91,19 @@ impl<T: Real> Writer<T> {
     /// # Errors
     /// A token outside the vocabulary.
     pub fn read(&mut self, token: u32) -> Result<&[f64], ModelError> {
-        let logits = self.decoder.read(token)?;
-        self.history.push(token);
+        self.read_all(&[token])
+    }
+
+    /// Reads tokens in order, many at once; returns the logits of the next one.
+    ///
+    /// # Errors
+    /// A token outside the vocabulary; then none is read.
+    pub fn read_all(&mut self, tokens: &[u32]) -> Result<&[f64], ModelError> {
+        if tokens.is_empty() {
+            return Ok(&self.logits);
+        }
+        let logits = self.decoder.read_all(tokens)?;
+        self.history.extend_from_slice(tokens);
         self.logits.clear();
         self.logits.extend(logits.iter().map(|z| z.to_f64()));
         Ok(&self.logits)
@@ -109,9 +120,7 @@ impl<T: Real> Writer<T> {
         sampler: Sampler,
         seed: u64,
     ) -> Result<Written<'_, T>, WriteError> {
-        for &token in prompt {
-            self.read(token)?;
-        }
+        self.read_all(prompt)?;
         if self.logits.is_empty() {
             return Err(WriteError::Empty);
         }

@@ -5,7 +5,7 @@ use crate::model::architecture::{Architecture, Gain, HIDDEN_DEVIATION};
 use crate::model::parameter_kind::{is_bias, is_gain};
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
 use crate::streams;
-use calculus::{Source, hidden_matrices};
+use calculus::{Source, Tape, hidden_matrices};
 use linalg::{Primitive, Real, View, ViewMut, Work, adapted_norms::AdaptedNorms, rows::Rows};
 use probability::random::Random;
 use rayon::prelude::*;
@@ -55,31 +55,37 @@ impl<T: Real> RecordedStep<T> {
     pub fn initialise_adapters(&mut self, seed: u64) {
         let first = streams::PARAMETERS + self.own_weights().len() as u32;
         let adapters = self.marks().weights.adapters.clone();
-        for (own, stream) in adapters.into_iter().zip(first..) {
-            let AdapterMarks { a, b, magnitudes, .. } = own;
-            let random = Random::new(seed, stream, 0);
-            let bound = 1.0 / (self.tape().shape(a).columns as f64).sqrt();
-            let tape = self.tape_mut();
-            for (i, x) in tape.value_mut(a).iter_mut().enumerate() {
-                *x = T::from_f64(bound * (2.0 * random.uniform(i as u64) - 1.0));
-            }
-            tape.value_mut(b).fill(T::zero());
-            let Some(magnitudes) = magnitudes else { continue };
-            let shape = tape.shape(own.matrix);
-            let matrix = tape.weight(own.matrix).into_owned();
-            let rows = Rows { start: own.rows.start, count: own.rows.len() };
-            let mut lengths = vec![T::zero(); rows.count];
-            AdaptedNorms { factor: own.factor, rows }.forward(
-                [
-                    View::from_slice(&matrix, shape.rows, shape.columns),
-                    tape.value(b),
-                    tape.value(a),
-                ],
-                ViewMut::from_slice(&mut lengths, rows.count, 1),
-                Work::none(),
-            );
-            tape.value_mut(magnitudes).copy_from_slice(&lengths);
+        begin_adapters(self.tape_mut(), &adapters, seed, first);
+    }
+}
+
+/// Sets adapters to what they are before training: A uniform within ±1/√n for n inputs, by the random numbers of a seed and
+/// of one stream an adapter from `first` on, B = 0, and with DoRA the lengths of the rows of weights.
+pub(crate) fn begin_adapters<T: Real>(
+    tape: &mut Tape<T>,
+    adapters: &[AdapterMarks],
+    seed: u64,
+    first: u32,
+) {
+    for (own, stream) in adapters.iter().zip(first..) {
+        let AdapterMarks { a, b, magnitudes, .. } = *own;
+        let random = Random::new(seed, stream, 0);
+        let bound = 1.0 / (tape.shape(a).columns as f64).sqrt();
+        for (i, x) in tape.value_mut(a).iter_mut().enumerate() {
+            *x = T::from_f64(bound * (2.0 * random.uniform(i as u64) - 1.0));
         }
+        tape.value_mut(b).fill(T::zero());
+        let Some(magnitudes) = magnitudes else { continue };
+        let shape = tape.shape(own.matrix);
+        let matrix = tape.weight(own.matrix).into_owned();
+        let rows = Rows { start: own.rows.start, count: own.rows.len() };
+        let mut lengths = vec![T::zero(); rows.count];
+        AdaptedNorms { factor: own.factor, rows }.forward(
+            [View::from_slice(&matrix, shape.rows, shape.columns), tape.value(b), tape.value(a)],
+            ViewMut::from_slice(&mut lengths, rows.count, 1),
+            Work::none(),
+        );
+        tape.value_mut(magnitudes).copy_from_slice(&lengths);
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Context<'a> {
     pub(crate) without: Without,
     /// The step number and the seed of dropout, if there is dropout.
     pub(crate) dropout: Option<(Var, u64)>,
-    /// The number of cached tokens per sequence, if one token is read at a time.
+    /// The numbers of cached tokens (1 × sequences), if new tokens are read after those.
     pub(crate) cached: Option<Var>,
     /// The place of the first key that each token sees in its window (1 × n), if windows hold several sequences.
     pub(crate) first: Option<Var>,
@@ -78,7 +78,7 @@ pub struct BlockMarks {
     pub value: Var,
     /// The attention weights before dropout (T × n·h), if attention is recorded formula by formula.
     pub weights: Option<Var>,
-    /// The caches of keys and values (gc × context·sequences), if one token is read at a time.
+    /// The caches of keys and values (gc × context·sequences), if new tokens are read after cached ones.
     pub caches: Option<[Var; 2]>,
 }
 
@@ -280,7 +280,7 @@ fn self_attention<T: Real>(
     let (mut caches, mut shown) = (None, None);
     let mixed = match c.cached {
         Some(filled) => {
-            let shape = Shape::new(keys, c.config.context * r.shape(x).columns);
+            let shape = Shape::new(keys, c.config.context * r.shape(filled).columns);
             let [keys, values] = [r.input("keys", shape)?, r.input("values", shape)?];
             caches = Some([keys, values]);
             let scores = c.config.scores(index);

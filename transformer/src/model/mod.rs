@@ -19,7 +19,7 @@ pub mod architecture;
 pub(crate) mod cached;
 pub mod family;
 pub(crate) mod frozen;
-mod initial;
+pub(crate) mod initial;
 pub(crate) mod layers;
 pub(crate) mod loss;
 pub(crate) mod outline;

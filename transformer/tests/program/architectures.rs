@@ -44,6 +44,12 @@ fn losses(values: &Value) -> String {
     format!("{mean:.4} ± {:.4}", 0.5 * (most - least))
 }
 
+fn median(values: &Value) -> f64 {
+    let mut values: Vec<f64> = values.as_array().expect("a list").iter().map(number).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 fn page(measured: &Value) -> String {
     let place = Place::new();
     let models = measured["models"].as_array().expect("models");
@@ -70,7 +76,7 @@ fn page(measured: &Value) -> String {
         "Each was trained with the same settings for {} steps of {} sequences of {} tokens on the embedded stories, with {} \
          (`tests/architectures/measure`). The width inside the feed-forward part makes the numbers of parameters equal. \
          The loss is that of the held-out stories, in nats per character (of several seeds, the mean and half the range); the source has \
-         an entropy of {:.4}. At this size and length of training the order of the four says little about large models.\n",
+         an entropy of {:.4}. Tokens a second and resident memory are those of `bench`, run for the four in turn: medians. At this size and length of training the order of the four says little about large models.\n",
         measured["steps"],
         measured["batch"],
         measured["context"],
@@ -81,18 +87,20 @@ fn page(measured: &Value) -> String {
         number(&measured["source_entropy"])
     )
     .expect("text");
-    out += "| model | parameters | loss | FLOP per token | training memory, bytes | cache per token, bytes |\n";
-    out += "|---|---|---|---|---|---|\n";
+    out += "| model | parameters | loss | FLOP per token | tokens/s | resident, MB | training memory, bytes | cache per token, bytes |\n";
+    out += "|---|---|---|---|---|---|---|---|\n";
     for model in models {
         let name = text(&model["name"]);
         let described = place.json(&["describe", name]);
         let unsigned = |x: f64| signed(x).replace('+', "");
         writeln!(
             out,
-            "| {name} | {} | {} | {} | {} | {} |",
+            "| {name} | {} | {} | {} | {} | {} | {} | {} |",
             unsigned(number(&described["total"]["parameters"])),
             losses(&model["losses"]),
             unsigned(number(&described["flops_per_token"])),
+            unsigned(median(&model["tokens_per_second"]).round()),
+            unsigned((median(&model["resident_bytes"]) * 1e-6).round()),
             unsigned(number(&described["bytes"])),
             unsigned(number(&described["total"]["cache"]))
         )

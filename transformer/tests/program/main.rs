@@ -19,6 +19,7 @@ mod pace;
 mod place;
 mod plan;
 mod preferences;
+mod reproduce;
 mod teacher;
 mod time;
 mod tokens;

@@ -81,9 +81,13 @@ struct Memory {
     recomputed: usize,
 }
 
-/// The speed of generating tokens one after another.
+/// The speed of generating tokens one after another, and of reading a prompt.
 struct Generation {
     tokens_per_second: f64,
+    prompt: usize,
+    /// Tokens per second of reading the prompt, and of those generated after it.
+    prompt_speed: f64,
+    speed_after_prompt: f64,
     /// Bytes of weights that one token reads.
     bytes: usize,
     /// Median bandwidth of memory in bytes per second, measured in alternation with the tokens.
@@ -254,6 +258,10 @@ fn generation(model: &Architecture, parameters: &[f32]) -> Result<Generation> {
     let looked_up = |p: &Parameter| p.uses.iter().all(|(role, _)| *role == Role::Lookup);
     let tables = model.parameter_list()?.into_iter().filter(looked_up).map(|p| p.shape.len());
     let bytes = 4 * (parameters.len() - tables.sum::<usize>());
+    let likeliest = |logits: &[f32]| {
+        let largest = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        largest.map_or(0, |(token, _)| token as u32)
+    };
     let (mut token, mut all, mut shares) = (0, Vec::new(), Vec::new());
     decoder.read(token)?;
     let memory = || limits::bandwidth(Duration::from_millis(150));
@@ -263,9 +271,7 @@ fn generation(model: &Architecture, parameters: &[f32]) -> Result<Generation> {
         let (round, mut seconds) = (Instant::now(), Vec::new());
         while seconds.len() < 4 || (round.elapsed().as_secs_f64() < 0.4 && seconds.len() < 200) {
             let start = Instant::now();
-            let logits = decoder.read(token)?;
-            let likeliest = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-            token = likeliest.map_or(0, |(token, _)| token as u32);
+            token = likeliest(decoder.read(token)?);
             seconds.push(start.elapsed().as_secs_f64());
         }
         let before = given[given.len() - 1];
@@ -274,8 +280,24 @@ fn generation(model: &Architecture, parameters: &[f32]) -> Result<Generation> {
         shares.push(bytes as f64 / median(&mut seconds) / around);
         all.extend(seconds);
     }
+    let prompt = vec![0; (model.context / 2).clamp(1, 1024)];
+    let (mut reading, mut after) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        decoder.clear();
+        let start = Instant::now();
+        token = likeliest(decoder.read_all(&prompt)?);
+        reading.push(start.elapsed().as_secs_f64());
+        for _ in 0..128 {
+            let start = Instant::now();
+            token = likeliest(decoder.read(token)?);
+            after.push(start.elapsed().as_secs_f64());
+        }
+    }
     Ok(Generation {
         tokens_per_second: 1.0 / median(&mut all),
+        prompt: prompt.len(),
+        prompt_speed: prompt.len() as f64 / median(&mut reading),
+        speed_after_prompt: 1.0 / median(&mut after),
         bytes,
         bandwidth: median(&mut given),
         share: median(&mut shares),

@@ -17,6 +17,7 @@ mod plan;
 mod plot;
 mod progress;
 mod report;
+mod reproduce;
 mod resident;
 mod run;
 mod settings;
@@ -85,6 +86,8 @@ enum Verb {
     Ablate(Box<ablate::Ablate>),
     /// Measure time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
+    /// Reproduce the results of papers from the mathematics; exit status 1 if a number is not the published one
+    Reproduce(reproduce::Reproduce),
 }
 
 fn main() -> ExitCode {
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         Some(Verb::Plan(plan)) => plan.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Ablate(ablate)) => ablate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Reproduce(reproduce)) => reproduce.run(),
     };
     ended(done)
 }

@@ -1,5 +1,6 @@
 //! The picture of a run: loss over steps, with reference lines; and rewards below, if it learned from preferences.
 
+pub(crate) mod chart;
 mod rewards;
 
 use std::fmt::Write;

@@ -5,6 +5,7 @@ use super::cure::Cure;
 use super::evidence;
 use super::signs::{Gain, gains, inputs, tables};
 use crate::inspect::subject::Subject;
+use crate::model::initial;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Recording;
 use crate::training::recipe::Recipe;
@@ -81,26 +82,13 @@ pub(crate) fn changed<S: Subject>(subject: &S, cure: &Cure) -> Option<S> {
     }
 }
 
-/// Draws A of every adapter anew, uniform within ±1/√n for n inputs, and sets B to 0; returns false if there is none.
+/// Begins every adapter anew; returns false if there is none.
 fn begin_adapters(subject: &impl Subject, state: &mut State) -> Result<bool, ModelError> {
-    let Recording { tape, handles, .. } = subject.record::<f32>()?;
+    let Recording { mut tape, handles, .. } = subject.record::<f32>()?;
     state.memory.clear();
-    for (i, own) in handles.adapters.iter().enumerate() {
-        let of = |var| tape.parameter_vars().find(|(own, _)| *own == var).map(|(_, p)| p);
-        let (Some(a), Some(b)) = (of(own.a), of(own.b)) else { continue };
-        let (random, bound) = (Random::new(1, i as u32, 0), 1.0 / (a.shape.columns as f64).sqrt());
-        for (k, x) in state.parameters[a.range].iter_mut().enumerate() {
-            *x = (bound * (2.0 * random.uniform(k as u64) - 1.0)) as f32;
-        }
-        state.parameters[b.range].fill(0.0);
-        if let Some(p) = own.magnitudes.and_then(of) {
-            let (shape, matrix) = (tape.shape(own.matrix), tape.weight(own.matrix));
-            for (i, length) in own.rows.clone().zip(&mut state.parameters[p.range]) {
-                let row = matrix.iter().skip(i).step_by(shape.rows);
-                *length = row.map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt() as f32;
-            }
-        }
-    }
+    tape.parameters_mut().copy_from_slice(&state.parameters);
+    initial::begin_adapters(&mut tape, &handles.adapters, 1, 0);
+    state.parameters.copy_from_slice(tape.parameters());
     Ok(!handles.adapters.is_empty())
 }
 

@@ -8,19 +8,21 @@ use probability::dropout::{DropoutMask, QUERIES as BLOCK, weight_index};
 
 /// One sequence and query head: its queries, and the keys and values that they read.
 #[derive(Clone, Copy)]
-pub(super) struct Head<'a, T: Real> {
-    pub(super) query: View<'a, T>,
-    pub(super) key: View<'a, T>,
-    pub(super) value: View<'a, T>,
-    pub(super) scores: Scores,
+pub(in crate::model) struct Head<'a, T: Real> {
+    pub(in crate::model) query: View<'a, T>,
+    pub(in crate::model) key: View<'a, T>,
+    pub(in crate::model) value: View<'a, T>,
+    /// Keys and values of tokens before the sequence, which all of its queries see; of dropout there is none then.
+    pub(in crate::model) earlier: Option<[View<'a, T>; 2]>,
+    pub(in crate::model) scores: Scores,
     /// The first key that each query sees (1 × queries), if the sequence holds several.
-    pub(super) first: Option<View<'a, T>>,
+    pub(in crate::model) first: Option<View<'a, T>>,
     /// The attention weights' dropout, and the number of this head's first query.
-    pub(super) dropout: Option<(DropoutMask, usize)>,
+    pub(in crate::model) dropout: Option<(DropoutMask, usize)>,
 }
 
 /// The scalars of one turned block of scores.
-pub(super) fn block_scratch(scores: Scores, length: usize) -> usize {
+pub(in crate::model) fn block_scratch(scores: Scores, length: usize) -> usize {
     // The keys that the queries of a block see.
     scores.window.map_or(length, |window| length.min(window.saturating_add(BLOCK - 1))) * BLOCK
 }
@@ -30,22 +32,40 @@ pub(super) fn backward_blocks(scores: Scores) -> usize {
     if scores.cap.is_some() { 3 } else { 2 }
 }
 
-/// A block of queries and the keys that at least one of them sees.
+/// A block of queries and the keys that at least one of them sees. Keys are counted from the first earlier token.
 #[derive(Clone, Copy)]
 struct Block {
     start: usize,
     queries: usize,
     first_key: usize,
+    /// The tokens before the sequence.
+    earlier: usize,
 }
 
 impl Block {
-    fn keys(self) -> usize {
-        self.start + self.queries - self.first_key
+    /// The number of the key of the block's first query.
+    fn own_key(self) -> usize {
+        self.earlier + self.start
     }
 
-    /// Returns the columns of the keys.
+    fn keys(self) -> usize {
+        self.own_key() + self.queries - self.first_key
+    }
+
+    /// The number of keys among the earlier tokens.
+    fn earlier_keys(self) -> usize {
+        self.earlier.saturating_sub(self.first_key)
+    }
+
+    /// Returns the columns of the sequence's own keys.
     fn of<'m, T: Real>(self, x: &'m View<'_, T>) -> View<'m, T> {
-        x.columns(self.first_key, self.keys())
+        let first = self.first_key.saturating_sub(self.earlier);
+        x.columns(first, self.keys() - self.earlier_keys())
+    }
+
+    /// Returns the columns of the keys among the earlier tokens.
+    fn of_earlier<'m, T: Real>(self, x: &'m View<'_, T>) -> View<'m, T> {
+        x.columns(self.first_key, self.earlier_keys())
     }
 }
 
@@ -78,14 +98,19 @@ impl<'a, T: Real> Head<'a, T> {
             // If the sequence is one, no later query of the block sees an earlier key.
             let others = if head.first.is_some() { queries } else { 1 };
             let first_key = (start..start + others).map(|q| head.first_key(q)).min().unwrap_or(0);
-            Block { start, queries, first_key }
+            Block { start, queries, first_key, earlier: head.earlier() }
         })
+    }
+
+    /// The number of tokens before the sequence.
+    fn earlier(&self) -> usize {
+        self.earlier.map_or(0, |[key, _]| key.ncols())
     }
 
     /// Returns the first key that a query sees.
     fn first_key(&self, query: usize) -> usize {
         let first = self.first.map_or(0, |first| first[(0, query)].to_f64().max(0.0) as usize);
-        self.scores.mask().seen_from(first, query).start
+        self.scores.mask().seen_from(first, self.earlier() + query).start
     }
 
     /// c, the factor of dot products.
@@ -97,7 +122,12 @@ impl<'a, T: Real> Head<'a, T> {
     fn scores(&self, block: Block, s: Turned<'_, T>) {
         let n = block.queries;
         let q = self.query.columns(block.start, n);
-        T::gemm(matrix_mut(s, n), self.scale(), transposed(q), block.of(&self.key).into(), false);
+        let (earlier, own) = s.split_at_mut(block.earlier_keys());
+        T::gemm(matrix_mut(own, n), self.scale(), transposed(q), block.of(&self.key).into(), false);
+        if let (Some([key, _]), false) = (&self.earlier, earlier.is_empty()) {
+            let key = block.of_earlier(key);
+            T::gemm(matrix_mut(earlier, n), self.scale(), transposed(q), key.into(), false);
+        }
         if let Some(cap) = self.scores.cap {
             simd(
                 #[inline(always)]
@@ -107,9 +137,9 @@ impl<'a, T: Real> Head<'a, T> {
         // e^−∞ is exactly 0: no weight, and no gradient, for what a query must not see.
         let hidden = T::from_f64(f64::NEG_INFINITY);
         for (s, key) in s.iter_mut().zip(block.first_key..) {
-            s[..key.saturating_sub(block.start).min(n)].fill(hidden);
+            s[..key.saturating_sub(block.own_key()).min(n)].fill(hidden);
             if let Some(window) = self.scores.window {
-                s[(key + window).saturating_sub(block.start).min(n)..n].fill(hidden);
+                s[(key + window).saturating_sub(block.own_key()).min(n)..n].fill(hidden);
             }
         }
         if self.first.is_some() {
@@ -148,7 +178,7 @@ impl<'a, T: Real> Head<'a, T> {
     }
 
     /// y = V·softmax(S); writes ln Σ e^S of every query.
-    pub(super) fn forward(&self, mut y: ViewMut<'_, T>, lse: &mut [T], memory: &mut [T]) {
+    pub(in crate::model) fn forward(&self, mut y: ViewMut<'_, T>, lse: &mut [T], memory: &mut [T]) {
         for block in self.blocks() {
             let n = block.queries;
             let s = turned(memory, block.keys());
@@ -186,8 +216,13 @@ impl<'a, T: Real> Head<'a, T> {
             );
             // Dividing the mixture by Σ e^S is dividing the weights, with fewer divisions.
             let mut y = y.columns_mut(block.start, n);
+            let (earlier, own) = s.split_at(block.earlier_keys());
             let v = block.of(&self.value);
-            T::gemm(y.as_view_mut(), T::one(), v.into(), transposed(matrix(s, n)), false);
+            T::gemm(y.as_view_mut(), T::one(), v.into(), transposed(matrix(own, n)), false);
+            if let (Some([_, value]), false) = (&self.earlier, earlier.is_empty()) {
+                let (v, p) = (block.of_earlier(value), transposed(matrix(earlier, n)));
+                T::gemm(y.as_view_mut(), T::one(), v.into(), p, true);
+            }
             for (mut y, &share) in y.column_iter_mut().zip(&share) {
                 y.as_mut_slice().iter_mut().for_each(|y| *y *= share);
             }

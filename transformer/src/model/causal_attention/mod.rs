@@ -17,7 +17,7 @@
 //! recomputation and the sums.
 
 mod formula;
-mod kernel;
+pub(super) mod kernel;
 
 use crate::model::scores::Scores;
 use kernel::{Head, backward_blocks, block_scratch};
@@ -85,6 +85,7 @@ impl CausalAttention {
             query: of(query, h),
             key: of(key, read),
             value: of(value, read),
+            earlier: None,
             scores: self.scores,
             first: first.map(|first| first.view((0, b * self.length), (1, self.length))),
             dropout: mask.map(|mask| (mask, start)),

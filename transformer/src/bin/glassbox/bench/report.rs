@@ -61,6 +61,9 @@ impl Measured {
             })),
             "generation": self.generation.as_ref().map(|g| json!({
                 "tokens_per_second": g.tokens_per_second,
+                "prompt_tokens": g.prompt,
+                "prompt_tokens_per_second": g.prompt_speed,
+                "tokens_per_second_after_prompt": g.speed_after_prompt,
                 "bytes_per_token": g.bytes,
                 "bytes_per_second": g.bandwidth,
                 "bandwidth_share": g.share,
@@ -230,6 +233,13 @@ impl Measured {
                 giga * g.tokens_per_second * g.bytes as f64,
                 100.0 * g.share,
                 giga * g.bandwidth
+            )?;
+            writeln!(
+                out,
+                "          {} of a prompt: {:.0} tokens/s, {:.1} tokens/s after it",
+                count(g.prompt, "token"),
+                g.prompt_speed,
+                g.speed_after_prompt
             )?;
         }
         Ok(out)

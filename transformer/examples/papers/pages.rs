@@ -1,0 +1,25 @@
+//! The papers, one file each. `glassbox reproduce` and the example `papers` read this list.
+
+pub(crate) mod bigram;
+pub(crate) mod chinchilla;
+pub(crate) mod microgpt;
+pub(crate) mod page;
+pub(crate) mod python;
+
+use page::{Lab, Page, Result};
+
+/// A paper that can be reproduced.
+pub(crate) struct Paper {
+    pub(crate) name: &'static str,
+    /// The file of this directory that does it.
+    pub(crate) file: &'static str,
+    /// Seconds on two cores, roughly.
+    pub(crate) seconds: u32,
+    pub(crate) page: fn(&Lab<'_>) -> Result<Page>,
+}
+
+pub(crate) const PAPERS: [Paper; 3] = [
+    Paper { name: "microgpt", file: "microgpt.rs", seconds: 2, page: microgpt::page },
+    Paper { name: "bigram", file: "bigram.rs", seconds: 1, page: bigram::page },
+    Paper { name: "chinchilla", file: "chinchilla.rs", seconds: 5, page: chinchilla::page },
+];
