@@ -142,7 +142,7 @@ def markdown(here, results):
         " of our tokens per second over the peer's, *spread* the least and the greatest of these ratios;"
         " *resident* is the most memory that a process held at once. The last column is ours: the"
         " operations that the model needs, over those that the machine could have done in the time,"
-        " where a loop of multiply-adds that touches no memory is 100 %.\n"
+        " where a loop of multiply-adds that touches no memory is 100 %. Rows with another peak are of another processor.\n"
     )
 
 

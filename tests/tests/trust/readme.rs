@@ -187,7 +187,13 @@ fn speeds_are_those_of_the_tables() {
         ["shakespeare-cpu", "baby", "gpt2", "gpt2-long"].map(|size| median(size, "pytorch", true));
     let threads = text("docs/scaling.md");
     let twice = number(threads.split_once("on two: **").expect("threads").1).expect("a number");
-    let generate = &json("docs/generate.json")["results"][0];
+    let generate = json("docs/generate.json");
+    let generates = |size: &str| {
+        let all = generate["results"].as_array().expect("results");
+        let own = all.iter().find(|r| r["size"] == size);
+        own.unwrap_or_else(|| panic!("no generation at {size}"))
+    };
+    let (gpt2, smollm2) = (generates("gpt2"), generates("smollm2"));
     for sentence in [
         format!(
             "candle takes {c0:.1} to {c1:.1} times as long as this project, burn {b0:.1} to {b1:.1} times"
@@ -198,13 +204,20 @@ fn speeds_are_those_of_the_tables() {
         ),
         format!("two threads are {twice:.2} times as fast as one at `baby`"),
         format!(
-            "writes {:.0} tokens a second, {:.1} times as many",
-            f(&generate["ours"]["tokens_per_second"]),
-            f(&generate["ratio"]["median"])
+            "GPT-2 124M writes {:.0} tokens a second, {:.1} times as many",
+            f(&gpt2["ours"]["tokens_per_second"]),
+            f(&gpt2["ratios"]["from empty"]["median"])
         ),
         format!(
             "read at {:.0} % of the bandwidth",
-            100.0 * f(&generate["ours"]["bandwidth_share"])
+            100.0 * f(&gpt2["ours"]["bandwidth_share"])
+        ),
+        format!(
+            "SmolLM2 135M reads a prompt of 1024 tokens at {:.0} tokens a second, {:.1} times as fast, and writes {:.0} a second after it, {:.1} times as fast",
+            f(&smollm2["ours"]["prompt_tokens_per_second"]),
+            f(&smollm2["ratios"]["prompt"]["median"]),
+            f(&smollm2["ours"]["tokens_per_second_after_prompt"]),
+            f(&smollm2["ratios"]["after the prompt"]["median"])
         ),
     ] {
         assert!(readme.contains(&sentence), "the tables say: {sentence}");

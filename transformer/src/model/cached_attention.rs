@@ -23,7 +23,7 @@ use linalg::formula::{
 };
 use linalg::{
     Formula, Gradient, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    column, parallel, shape::equal_parts, vector,
+    column, parallel, shape::equal_parts, simd, vector,
 };
 use linalg::{gather::countable, groups::Groups};
 use probability::softmax::softmax_in_place;
@@ -64,6 +64,9 @@ fn at<'a, T: Real>(
     &column[rows.clone()]
 }
 
+/// The multiplications below which one token's attention is not worth a second thread.
+const FEW: usize = 1 << 14;
+
 /// The operands of one sequence.
 #[derive(Clone, Copy)]
 struct Sequence<'a, T: Real> {
@@ -83,7 +86,7 @@ impl CachedAttention {
     /// The scalars that the forward pass of a sequence needs, whose queries see up to `longest` keys.
     fn forward_scratch(&self, tokens: usize, longest: usize) -> usize {
         match tokens {
-            1 => longest,
+            1 => self.key_value_heads * longest,
             _ => self.heads * (tokens + block_scratch(self.scores, longest)),
         }
     }
@@ -100,6 +103,28 @@ impl CachedAttention {
         let (keys, values) = (of(keys), of(values));
         let filled = (filled[b].to_f64().max(0.0) as usize).min(keys.ncols());
         Sequence { query: of(query), key: of(key), value: of(value), keys, values, filled }
+    }
+
+    /// Attention of one new token: of the query heads that read a key-value head.
+    fn one_token<T: Real>(&self, own: Sequence<'_, T>, read: usize, y: &mut [T], w: &mut [T]) {
+        simd(
+            #[inline(always)]
+            || {
+                let rows = own.query.nrows() / self.heads;
+                let seen = self.scores.seen(own.filled);
+                let w = &mut w[..seen.len()];
+                for (h, y) in self.groups().readers(read).zip(y.chunks_mut(rows)) {
+                    self.write_scores(own, (0, h), seen.clone(), w);
+                    softmax_in_place(w);
+                    let read = read * rows..(read + 1) * rows;
+                    y.fill(T::zero());
+                    for (&w, k) in w.iter().zip(seen.clone()) {
+                        let value = at([&own.values, &own.value], k, own.filled, &read);
+                        vector::axpy(y, w, value);
+                    }
+                }
+            },
+        );
     }
 
     /// Writes the scores of new token t and query head h for these keys.
@@ -236,26 +261,30 @@ impl Primitive<6> for CachedAttention {
             });
             return;
         }
-        parallel::each_column(
-            [y, scratch],
-            #[inline(always)]
-            |b, [y, w]| {
-                let own = Self::sequence(&inputs, b);
-                let seen = self.scores.seen(own.filled);
-                y.fill(T::zero());
-                for h in 0..self.heads {
-                    let w = &mut w[..seen.len()];
-                    self.write_scores(own, (0, h), seen.clone(), w);
-                    softmax_in_place(w);
-                    let read = self.groups().read_by(h) * rows;
-                    let read = read..read + rows;
-                    for (&w, k) in w.iter().zip(seen.clone()) {
-                        let value = at([&own.values, &own.value], k, own.filled, &read);
-                        vector::axpy(&mut y[h * rows..(h + 1) * rows], w, value);
-                    }
-                }
-            },
-        );
+        // A tile is a key-value head of a sequence, with the query heads that read it.
+        let work = |read, b, [mut y, mut w]: [ViewMut<'_, T>; 2]| {
+            let own = Self::sequence(&inputs, b);
+            let (mut y, mut w) = (y.column_mut(0), w.column_mut(0));
+            self.one_token(own, read, y.as_mut_slice(), w.as_mut_slice());
+        };
+        let pairs = self.heads * inputs[5].iter().map(|n| n.to_f64() as usize + 1).sum::<usize>();
+        if pairs * rows < FEW {
+            let mut tiles = [y, scratch];
+            for (read, b) in
+                (0..self.key_value_heads).flat_map(|g| (0..sequences).map(move |b| (g, b)))
+            {
+                work(
+                    read,
+                    b,
+                    tiles.each_mut().map(|m| {
+                        let rows = m.nrows() / self.key_value_heads;
+                        m.view_mut((read * rows, b), (rows, 1))
+                    }),
+                );
+            }
+            return;
+        }
+        parallel::tiles([y, scratch], self.key_value_heads, sequences, work);
     }
 
     fn vjp<T: Real>(

@@ -157,6 +157,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "calculus::example::product",
             "calculus::tape::Tape::",
             "calculus::tape::access::Tape::",
+            "calculus::tape::columns::Tape::",
             "calculus::tape::row::Tape::",
             "calculus::tape::shared::Tape::",
             "calculus::tape::stepwise::Tape::",

@@ -83,6 +83,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "calculus::recorder::outline::Recorder::",
             "calculus::tape::Tape::",
             "calculus::tape::access::",
+            "calculus::tape::columns::",
             "calculus::tape::row::",
             "calculus::tape::shared::",
             "calculus::tape::stepwise::",
