@@ -11,11 +11,11 @@
 //! time computed in twice the precision: NIST's reference problems keep almost all of their digits
 //! (`linalg/tests/laws/nist.rs`).
 
-use crate::accurate::{Sum, two_product};
+use crate::accurate::{two_product, two_sum};
 use crate::decomposition::qr::Qr;
 use crate::error::{finite_elements, length};
 use crate::norm::{exponent, l2, times_power};
-use crate::{Error, Matrix, Real};
+use crate::{Error, Matrix, Real, simd};
 
 /// How often what is left is solved for: each time gains the digits that one solution has.
 const REFINEMENTS: usize = 4;
@@ -143,23 +143,41 @@ impl<T: Real> LeastSquares<T> {
     }
 }
 
-/// Returns b − r − A·x and −Aᵀ·r, each summed in twice the precision.
+/// Returns b − r − A·x and −Aᵀ·r, each summed in twice the precision: every sum is a pair of the sum so far and of what
+/// its additions and products lost.
 fn left<T: Real>(a: &Matrix<T>, b: &[T], x: &[T], residuals: &[T]) -> (Vec<T>, Vec<T>) {
-    let mut above: Vec<Sum<T>> = b.iter().map(|&b| Sum::of(b)).collect();
-    above.iter_mut().zip(residuals).for_each(|(sum, &r)| sum.add(-r));
-    let mut below = Vec::with_capacity(x.len());
-    for (column, &x) in a.column_iter().zip(x) {
-        let mut sum = Sum::new();
-        for ((&a, &r), above) in column.iter().zip(residuals).zip(&mut above) {
-            for (sum, factor) in [(&mut *above, x), (&mut sum, r)] {
-                let (product, rest) = two_product(-a, factor);
-                sum.add(product);
-                sum.add(rest);
+    let (mut above, mut below) = (b.to_vec(), Vec::with_capacity(x.len()));
+    let mut lost = vec![T::zero(); b.len()];
+    simd(
+        #[inline(always)]
+        || {
+            for ((sum, lost), &r) in above.iter_mut().zip(&mut lost).zip(residuals) {
+                (*sum, *lost) = two_sum(*sum, -r);
             }
-        }
-        below.push(sum.value());
-    }
-    (above.iter().map(Sum::value).collect(), below)
+            for (column, &x) in a.column_iter().zip(x) {
+                let column = column.data.into_slice();
+                for ((sum, lost), &a) in above.iter_mut().zip(&mut lost).zip(column) {
+                    add_product(sum, lost, -a, x);
+                }
+                let (mut sum, mut lost) = (T::zero(), T::zero());
+                column
+                    .iter()
+                    .zip(residuals)
+                    .for_each(|(&a, &r)| add_product(&mut sum, &mut lost, -a, r));
+                below.push(sum + lost);
+            }
+        },
+    );
+    (above.iter().zip(&lost).map(|(&sum, &lost)| sum + lost).collect(), below)
+}
+
+/// Adds a·b to a sum, and to `lost` what the product and the addition lose.
+#[inline(always)]
+fn add_product<T: Real>(sum: &mut T, lost: &mut T, a: T, b: T) {
+    let (product, rest) = two_product(a, b);
+    let (next, below) = two_sum(*sum, product);
+    *sum = next;
+    *lost += rest + below;
 }
 
 #[cfg(test)]

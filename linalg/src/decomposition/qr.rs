@@ -15,7 +15,7 @@
 use crate::error::finite;
 use crate::norm::{exponent, l2, times_power};
 use crate::real::epsilon;
-use crate::{Error, Matrix, Real, Shape, vector};
+use crate::{Error, Matrix, Real, Shape, simd, vector};
 
 /// The decomposition <var>A·P = Q·R</var>. The diagonal of R is not negative, so that Q and R are unique if the columns
 /// of A are independent.
@@ -82,8 +82,14 @@ impl<T: Real> Qr<T> {
         let (mut order, mut reflections) = (Vec::from_iter(0..n), Vec::with_capacity(m.min(n)));
         for k in 0..m.min(n) {
             if exchange {
-                let left = |j: usize| l2(&f.as_slice()[j * m..][k..m]).to_f64();
-                let sizes = Vec::from_iter((k..n).map(left));
+                let left = |j: usize| {
+                    let rest = &f.as_slice()[j * m..][k..m];
+                    vector::dot(rest, rest).to_f64()
+                };
+                let sizes: Vec<f64> = simd(
+                    #[inline(always)]
+                    || (k..n).map(left).collect(),
+                );
                 // Of equal columns the first.
                 let larger = |best: usize, j: usize| if sizes[j] > sizes[best] { j } else { best };
                 let next = k + (0..sizes.len()).fold(0, larger);
@@ -103,9 +109,15 @@ impl<T: Real> Qr<T> {
             let reflection = (image - head) / image;
             column[1..].iter_mut().for_each(|x| *x /= head - image);
             column[0] = image;
-            for other in rest.chunks_exact_mut(m) {
-                reflect(&column[1..], reflection, &mut other[k..]);
-            }
+            let tail = &column[1..];
+            simd(
+                #[inline(always)]
+                || {
+                    for other in rest.chunks_exact_mut(m) {
+                        reflect(tail, reflection, &mut other[k..]);
+                    }
+                },
+            );
             reflections.push(reflection);
         }
         Ok(Qr { factors: f, reflections, order, exponents })
@@ -252,6 +264,7 @@ impl<T: Real> Qr<T> {
 }
 
 /// Computes <var>y ← y − τ·v·(vᵀ·y)</var>, for v = (1, tail).
+#[inline(always)]
 fn reflect<T: Real>(tail: &[T], reflection: T, y: &mut [T]) {
     let (head, rest) = y.split_at_mut(1);
     let share = reflection * (head[0] + vector::dot(tail, rest));
