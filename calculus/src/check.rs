@@ -125,6 +125,7 @@ pub fn difference_step(x: f64) -> f64 {
 /// let slope = central_difference(|x: &[f64]| x[0] * x[0] * x[1], &[3.0, 2.0], &[1.0, 0.0]);
 /// assert!((slope - 12.0).abs() < 1e-8);
 /// ```
+#[doc(alias = "approx_fprime")]
 pub fn central_difference(f: impl Fn(&[f64]) -> f64, x: &[f64], tangent: &[f64]) -> f64 {
     assert_eq!(x.len(), tangent.len(), "a direction has one number per variable");
     // Not f64::max, which hides NaN.
@@ -178,6 +179,8 @@ impl Agreement {
 /// assert!((slope.reverse + 303.6).abs() < 1e-12);
 /// assert!((slope.difference + 303.6).abs() < 1e-7);
 /// ```
+#[doc(alias = "gradcheck")]
+#[doc(alias = "check_grad")]
 pub fn agreement(f: &impl Field, x: &[f64], direction: &[f64]) -> Agreement {
     let gradient = gradient(|x| f.at(x), x);
     Agreement {

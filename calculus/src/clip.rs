@@ -73,6 +73,7 @@ fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
 /// assert_eq!(calculus::clip::by_global_norm(&mut g, 1.0), 5.0);
 /// assert!((g[0] - 0.6).abs() < 1e-6 && (g[1] - 0.8).abs() < 1e-6);
 /// ```
+#[doc(alias = "clip_grad_norm_")]
 pub fn by_global_norm<T: Real>(gradients: &mut [T], limit: f64) -> f64 {
     let norm = global_norm(gradients);
     let whole = factor(norm, limit);
@@ -185,6 +186,8 @@ pub fn formula(norm: f64, limit: f64) -> Formula {
 /// assert_eq!(calculus::clip::by_value(&mut g, 1.0), 2);
 /// assert_eq!(g, [0.5, -1.0, 1.0]);
 /// ```
+#[doc(alias = "clip_grad_value_")]
+#[doc(alias = "clamp")]
 pub fn by_value<T: Real>(gradients: &mut [T], limit: f64) -> usize {
     assert!(limit >= 0.0, "a bound is 0 or more, not {limit}");
     let (low, high) = (T::from_f64(-limit), T::from_f64(limit));

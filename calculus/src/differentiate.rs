@@ -29,6 +29,7 @@ use linalg::{Matrix, Real};
 /// let slope = calculus::derivative(|x| x * x + 2.0 * x + 1.0, 3.0);
 /// assert_eq!(slope, 8.0); // the textbook's first use of autograd
 /// ```
+#[doc(alias = "grad")]
 pub fn derivative<T: Real>(f: impl FnOnce(Dual<T>) -> Dual<T>, x: T) -> T {
     f(Dual::variable(x)).derivative
 }
@@ -62,6 +63,7 @@ pub fn directional_derivative<T: Real>(
 /// let f = |p: &[calculus::Dual<f64>]| vec![p[0] * p[1].cos(), p[0] * p[1].sin()];
 /// assert_eq!(calculus::jvp(f, &[2.0, 0.0], &[0.0, 1.0]), [0.0, 2.0]);
 /// ```
+#[doc(alias = "linearize")]
 pub fn jvp<T: Real>(f: impl FnOnce(&[Dual<T>]) -> Vec<Dual<T>>, x: &[T], v: &[T]) -> Vec<T> {
     f(&moving(x, v)).into_iter().map(|y| y.derivative).collect()
 }
@@ -89,6 +91,8 @@ pub fn vjp<T: Real>(f: impl FnOnce(&[Traced<T>]) -> Vec<Traced<T>>, x: &[T], u: 
 /// let slope = gradient(|w| { let e = 2.0 * w[0] + w[1] - 3.0; e * e }, &[1.0, 0.0]);
 /// assert_eq!(slope, [-4.0, -2.0]);
 /// ```
+#[doc(alias = "grad")]
+#[doc(alias = "backward")]
 pub fn gradient<T: Real>(f: impl FnOnce(&[Traced<T>]) -> Traced<T>, x: &[T]) -> Vec<T> {
     trace(f, x).gradient(&[T::one()])
 }
@@ -99,6 +103,7 @@ pub fn gradient<T: Real>(f: impl FnOnce(&[Traced<T>]) -> Traced<T>, x: &[T]) -> 
 /// let (value, slope) = calculus::value_and_gradient(|x| x[0] * x[0], &[3.0]);
 /// assert_eq!((value, slope), (9.0, vec![6.0]));
 /// ```
+#[doc(alias = "value_and_grad")]
 pub fn value_and_gradient<T: Real>(
     f: impl FnOnce(&[Traced<T>]) -> Traced<T>,
     x: &[T],
@@ -127,6 +132,7 @@ pub fn value_and_gradient<T: Real>(
 /// "
 /// );
 /// ```
+#[doc(alias = "make_jaxpr")]
 pub fn trace<T: Real>(f: impl FnOnce(&[Traced<T>]) -> Traced<T>, x: &[T]) -> Trace<T> {
     Trace::of(|x| vec![f(x)], x)
 }
@@ -138,6 +144,7 @@ pub fn trace<T: Real>(f: impl FnOnce(&[Traced<T>]) -> Traced<T>, x: &[T]) -> Tra
 /// let j = jacobian(|x: &[Dual<f64>]| vec![x[0] * x[1], x[1] + 1.0, x[0]], &[2.0, 3.0]);
 /// assert_eq!(j.as_slice(), &[3.0, 0.0, 1.0, 2.0, 1.0, 0.0]);
 /// ```
+#[doc(alias = "jacfwd")]
 pub fn jacobian<T: Real>(f: impl Fn(&[Dual<T>]) -> Vec<Dual<T>>, x: &[T]) -> Matrix<T> {
     if x.is_empty() {
         return Matrix::zeros(f(&[]).len(), 0);
@@ -153,6 +160,7 @@ pub fn jacobian<T: Real>(f: impl Fn(&[Dual<T>]) -> Vec<Dual<T>>, x: &[T]) -> Mat
 /// let j = jacobian_by_rows(|x: &[Traced<f64>]| vec![x[0] * x[1], x[1] + 1.0, x[0]], &[2.0, 3.0]);
 /// assert_eq!(j.as_slice(), &[3.0, 0.0, 1.0, 2.0, 1.0, 0.0]);
 /// ```
+#[doc(alias = "jacrev")]
 pub fn jacobian_by_rows<T: Real>(
     f: impl FnOnce(&[Traced<T>]) -> Vec<Traced<T>>,
     x: &[T],
@@ -173,6 +181,7 @@ pub fn jacobian_by_rows<T: Real>(
 /// let curved = calculus::hessian_vector_product(|x| x[0] * x[0] * x[1], &[3.0, 2.0], &[1.0, 10.0]);
 /// assert_eq!(curved, [64.0, 6.0]);
 /// ```
+#[doc(alias = "hvp")]
 pub fn hessian_vector_product<T: Real>(
     f: impl FnOnce(&[Traced<Dual<T>>]) -> Traced<Dual<T>>,
     x: &[T],
@@ -191,6 +200,22 @@ pub fn hessian_vector_product<T: Real>(
 pub fn hessian<T: Real>(f: impl Fn(&[Traced<Dual<T>>]) -> Traced<Dual<T>>, x: &[T]) -> Matrix<T> {
     let n = x.len();
     Matrix::from_iterator(n, n, units(n).flat_map(|unit| hessian_vector_product(&f, x, &unit)))
+}
+
+/// Returns f(x), its gradient and its Hessian, from one run per variable.
+pub(crate) fn value_gradient_hessian<T: Real>(
+    f: impl Fn(&[Traced<Dual<T>>]) -> Traced<Dual<T>>,
+    x: &[T],
+) -> (T, Vec<T>, Matrix<T>) {
+    let n = x.len();
+    if n == 0 {
+        return (f(&[]).value().value, Vec::new(), Matrix::zeros(0, 0));
+    }
+    let runs: Vec<_> = units(n).map(|unit| value_and_gradient(&f, &moving(x, &unit))).collect();
+    let (value, slope) = &runs[0];
+    let curved = runs.iter().flat_map(|(_, slope)| slope.iter().map(|g| g.derivative));
+    let hessian = Matrix::from_iterator(n, n, curved);
+    (value.value, slope.iter().map(|g| g.value).collect(), hessian)
 }
 
 /// Returns <var>x + v·ε</var>.

@@ -211,6 +211,10 @@ impl<T: Real> Real for Dual<T> {
         };
         self.chain(self.value.abs(), slope)
     }
+    #[inline(always)]
+    fn powf(self, p: f64) -> Self {
+        self.chain(self.value.powf(p), slope_of_power(self.value, p))
+    }
     fn gemm(
         c: ViewMut<'_, Self>,
         alpha: Self,
@@ -241,9 +245,16 @@ pub(crate) fn slope_of_tanh<T: Real>(x: T, t: T) -> T {
     if a < T::from_f64(0.5) { near } else { far }
 }
 
+/// Returns <var>p·x^(p−1)</var>; 0 for p = 0, also at x = 0.
+#[inline(always)]
+pub(crate) fn slope_of_power<T: Real>(x: T, p: f64) -> T {
+    if p == 0.0 { T::zero() } else { T::from_f64(p) * x.powf(p - 1.0) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linalg::Elementary;
     use proptest::prelude::*;
 
     /// Returns a central difference, with an error of about <var>ε^(2/3)</var>: an independent reference.
@@ -275,7 +286,50 @@ mod tests {
         sin: -9.0..9.0, |x| x.sin();
         cos: -9.0..9.0, |x| x.cos();
         abs: 0.1..9.0, |x| (-x).abs();
+        root_of_power: 0.1..9.0, |x| x.powf(2.5) + x.powf(-0.5);
+        whole_power: -3.0..3.0, |x| x.powf(3.0) - Elementary::powi(x, 4);
+        quick: 0.1..3.0, |x| Elementary::sinh(x) * Elementary::exp2(x) - Elementary::exp_m1(-x);
+        slow: 0.1..1.4, |x| Elementary::tan(x) * Elementary::log10(x) + Elementary::log2(x).cosh();
+        length: -3.0..3.0, |x| x.hypot(x + x + 1.0);
+        larger: 0.1..9.0, |x| x.max(-x) * x.min(x + x);
         quotient: 0.5..9.0, |x| (x * x - x) / (x + x * x * x);
+    }
+
+    #[test]
+    fn powers_at_zero() {
+        for (p, value, slope, curvature) in
+            [(0.0, 1.0, 0.0, 0.0), (1.0, 0.0, 1.0, 0.0), (2.0, 0.0, 0.0, 2.0), (2.5, 0.0, 0.0, 0.0)]
+        {
+            let x = Dual::new(Dual::variable(0.0_f64), Dual::constant(1.0));
+            for y in [x.powf(p), if p == 2.5 { x.powf(p) } else { x.powi(p as i32) }] {
+                let found = (y.value.value, y.value.derivative, y.derivative.derivative);
+                assert_eq!(found, (value, slope, curvature), "x^{p}");
+            }
+        }
+        assert_eq!(Dual::variable(0.0_f64).powf(0.5).derivative, f64::INFINITY);
+        assert_eq!(Dual::variable(0.0_f64).max(0.0.into()).derivative, 0.0); // as ReLU
+    }
+
+    /// What can be typed with f64.
+    #[test]
+    fn arithmetic_reads_as_on_plain_numbers() {
+        let x = [1.0_f64, 2.0, 4.0].map(Dual::variable);
+        let sum: Dual<f64> = x.iter().sum();
+        let product: Dual<f64> = x.iter().copied().product();
+        assert_eq!((sum.value, sum.derivative), (7.0, 3.0));
+        assert_eq!((product.value, product.derivative), (8.0, 14.0));
+        let squares: Dual<f64> = x.iter().map(|x| x * x + 2.0 * x - x / 2.0).sum();
+        assert_eq!((squares.value, squares.derivative), (31.5, 18.5));
+        let mut y = Dual::from(3.0);
+        y += 1.0;
+        y *= &x[1] - 1.0;
+        y -= 1.0;
+        y /= 2.0;
+        assert_eq!((y.value, y.derivative), (1.5, 2.0));
+        assert_eq!((-&y).value, -1.5);
+        let none: [Dual<f64>; 0] = [];
+        assert_eq!(none.iter().sum::<Dual<f64>>().value, 0.0);
+        assert_eq!(none.iter().product::<Dual<f64>>().value, 1.0);
     }
 
     #[test]

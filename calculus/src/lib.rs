@@ -16,7 +16,8 @@
 //! * **Differentiation of a recorded step.** [`Recorder`] records a computation once, as an ordered list of named
 //!   operations over named matrices; [`Tape`] replays it, forward and backward. Networks are trained with it.
 //!   [`activation`] holds the functions between two linear maps.
-//! * **Descent.** [`optimizer`], [`schedule`], [`clip`], [`line_search`], [`quasi_newton`]; the largest stable rate ([`stability`]), the
+//! * **Descent.** [`optimizer`], [`schedule`], [`clip`], [`line_search`]; for small problems [`quasi_newton`], [`newton`] and
+//!   [`gauss_newton`]; the largest stable rate ([`stability`]), the
 //!   kinds of stationary points ([`stationary`]), the effect of depth on a gradient ([`depth`]).
 //!
 //! [`check`] tests that a derivative belongs to its function: by dual numbers, by reverse mode, by differences. This
@@ -128,19 +129,15 @@
 //! <var>y = 2x + 1</var>.
 //!
 //! ```
-//! use calculus::{clip, optimizer::{Adam, Optimizer}, schedule::Schedule, value_and_gradient};
+//! use calculus::{Traced, clip, optimizer::{Adam, Optimizer}, schedule::Schedule, value_and_gradient};
 //! let points = [(0.0, 1.0), (1.0, 3.0), (2.0, 5.0), (3.0, 7.0)];
 //! let schedule = Schedule::Cosine { peak: 0.2, minimum: 0.0, warmup: 10, total: 400 };
 //! let (mut w, mut adam) = ([0.0_f64, 0.0], Adam::new(2, 0.9, 0.99, 1e-8));
 //! for step in 0..400 {
 //!     let (_loss, mut slope) = value_and_gradient(
 //!         |w| {
-//!             let mut sum = 0.0 * w[0];
-//!             for (x, y) in points {
-//!                 let error = w[0] * x + w[1] - y;
-//!                 sum += error * error;
-//!             }
-//!             sum / 4.0
+//!             let error = |(x, y)| w[0] * x + w[1] - y;
+//!             points.iter().map(|&p| error(p) * error(p)).sum::<Traced<f64>>() / 4.0
 //!         },
 //!         &w,
 //!     );
@@ -243,9 +240,11 @@ mod differentiate;
 mod dual;
 #[doc(hidden)]
 pub mod example;
+pub mod gauss_newton;
 pub mod landscape;
 pub mod line_search;
 mod named;
+pub mod newton;
 mod operators;
 pub mod optimizer;
 pub mod quasi_newton;
@@ -257,6 +256,21 @@ mod tape;
 pub mod taylor;
 mod traced;
 mod witness;
+
+/// What a closure over numbers that carry derivatives needs, in one line.
+///
+/// ```
+/// use calculus::prelude::*;
+/// let slope = gradient(|x| x.iter().map(|x| 2.0 * x.powi(3)).sum::<Traced<f64>>() / 6.0, &[3.0, 4.0]);
+/// assert_eq!(slope, [9.0, 16.0]); // of Σ x³/3
+/// ```
+pub mod prelude {
+    pub use crate::{
+        Dual, Traced, derivative, gradient, hessian, hessian_vector_product, jacobian,
+        value_and_gradient,
+    };
+    pub use linalg::{Elementary, Real};
+}
 
 pub use differentiate::{
     derivative, directional_derivative, gradient, hessian, hessian_vector_product, jacobian,

@@ -11,6 +11,7 @@ use crate::{Traced, clip, value_and_gradient};
 use thiserror::Error;
 
 /// A backtracking line search with Armijo's rule.
+#[doc(alias = "armijo")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backtracking {
     /// The first rate.
@@ -82,6 +83,7 @@ pub enum Stopped {
 }
 
 /// The result of a minimization: the lowest point found, and why it ended.
+#[doc(alias = "OptimizeResult")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Minimum {
     /// The lowest point.

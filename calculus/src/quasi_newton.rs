@@ -15,6 +15,8 @@ use crate::{Traced, clip, value_and_gradient};
 use std::collections::VecDeque;
 
 /// Quasi-Newton descent with limited memory.
+#[doc(alias = "bfgs")]
+#[doc(alias = "fmin_l_bfgs_b")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lbfgs {
     /// Pairs of steps and changes of slope that are kept; 0 gives steepest descent.

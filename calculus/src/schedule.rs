@@ -21,6 +21,7 @@ use std::f64::consts::PI;
 /// assert!((s.rate(50_000) - 1.69327e-4).abs() < 1e-9); // the textbook prints 1.65e-4
 /// assert_eq!(s.rate(100_000), 3e-5);
 /// ```
+#[doc(alias = "lr_scheduler")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Schedule {
     /// The same rate at every step.
@@ -88,6 +89,50 @@ pub enum Schedule {
         /// The number of steps per period; 0 is treated as 1.
         every: u64,
     },
+    /// Warm-up, then half a cosine from the peak to the minimum, again and again: at the end of each period a checkpoint is
+    /// near a minimum, and a run can end at any of them. Source: Loshchilov and Hutter, *SGDR*, 2016; PyTorch's
+    /// `CosineAnnealingWarmRestarts`.
+    ///
+    /// ```
+    /// use calculus::schedule::Schedule;
+    /// let s = Schedule::CosineRestarts { peak: 0.1, minimum: 0.0, warmup: 0, period: 10, growth: 2 };
+    /// assert_eq!((s.rate(0), s.rate(10), s.rate(30)), (0.1, 0.1, 0.1)); // periods of 10, 20, 40, …
+    /// assert!((s.rate(20) - 0.05).abs() < 1e-15); // the middle of the second
+    /// ```
+    #[doc(alias = "sgdr")]
+    CosineRestarts {
+        /// The rate at the beginning of every period.
+        peak: f64,
+        /// The rate that the end of a period approaches.
+        minimum: f64,
+        /// The number of warm-up steps.
+        warmup: u64,
+        /// The number of steps of the first period; 0 is treated as 1.
+        period: u64,
+        /// The factor from one period to the next; 0 is treated as 1.
+        growth: u64,
+    },
+    /// Half a cosine from `initial` up to the peak, and half a cosine down to a minimum far below `initial`: a short run at
+    /// large rates. PyTorch's `OneCycleLR` takes peak/25, a rise over 30 % of the steps, and a minimum of initial/10⁴.
+    /// Source: Smith and Topin, *Super-Convergence*, 2018.
+    ///
+    /// ```
+    /// use calculus::schedule::Schedule;
+    /// let s = Schedule::OneCycle { peak: 0.4, initial: 0.016, minimum: 1.6e-6, rise: 30, total: 100 };
+    /// assert_eq!((s.rate(0), s.rate(30), s.rate(100)), (0.016, 0.4, 1.6e-6));
+    /// ```
+    OneCycle {
+        /// The highest rate.
+        peak: f64,
+        /// The rate of step 0.
+        initial: f64,
+        /// The rate at the end.
+        minimum: f64,
+        /// The step at which the peak is reached.
+        rise: u64,
+        /// The step at which the minimum is reached.
+        total: u64,
+    },
 }
 
 impl Schedule {
@@ -97,6 +142,21 @@ impl Schedule {
             Schedule::Constant { rate } => return rate,
             Schedule::Step { peak, factor, every } => {
                 return peak * factor.powf((step / every.max(1)) as f64);
+            }
+            Schedule::CosineRestarts { peak, minimum, warmup, period, growth }
+                if step >= warmup =>
+            {
+                let share = share_of_period(step - warmup, period, growth);
+                return minimum + half_cosine(share) * (peak - minimum);
+            }
+            Schedule::CosineRestarts { peak, minimum, warmup, .. } => {
+                (peak, minimum, warmup, warmup, warmup)
+            }
+            Schedule::OneCycle { peak, initial, rise, .. } if step < rise => {
+                return initial + half_cosine(1.0 - step as f64 / rise as f64) * (peak - initial);
+            }
+            Schedule::OneCycle { peak, minimum, rise, total, .. } => {
+                (peak, minimum, rise, rise, total)
             }
             Schedule::Cosine { peak, minimum, warmup, total }
             | Schedule::Linear { peak, minimum, warmup, total } => {
@@ -117,11 +177,29 @@ impl Schedule {
         }
         let progress = (step - decay) as f64 / (total - decay) as f64;
         let share = match self {
-            Schedule::Cosine { .. } => 0.5 * (1.0 + (PI * progress).cos()),
+            Schedule::Cosine { .. } | Schedule::OneCycle { .. } => half_cosine(progress),
             _ => 1.0 - progress,
         };
         minimum + share * (peak - minimum)
     }
+}
+
+/// Returns <var>½·(1 + cos(π·x))</var>: from 1 at x = 0 to 0 at x = 1.
+fn half_cosine(x: f64) -> f64 {
+    0.5 * (1.0 + (PI * x).cos())
+}
+
+/// Returns the share of its period that has passed at a step, if every period is `growth` times as long as the last.
+fn share_of_period(mut step: u64, period: u64, growth: u64) -> f64 {
+    let (mut period, growth) = (period.max(1), growth.max(1));
+    if growth == 1 {
+        step %= period;
+    }
+    while step >= period {
+        step -= period;
+        period = period.saturating_mul(growth);
+    }
+    step as f64 / period as f64
 }
 
 /// A learning rate that decreases if the loss does not: after more than `patience` losses in a row without a new best,
@@ -137,6 +215,7 @@ impl Schedule {
 /// let rates: Vec<f64> = [3.0, 2.0, 2.0, 2.0, 1.0].map(|loss| plateau.rate(loss)).to_vec();
 /// assert_eq!(rates, [0.1, 0.1, 0.1, 0.05, 0.05]);
 /// ```
+#[doc(alias = "ReduceLROnPlateau")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plateau {
     rate: f64,
@@ -243,6 +322,30 @@ mod tests {
         }
 
         #[test]
+        fn periods_repeat_the_first(warmup in 0u64..20, period in 1u64..50, step in 0u64..50) {
+            let (peak, minimum, step) = (1.0, 0.1, step % period);
+            let once = Schedule::Cosine { peak, minimum, warmup, total: warmup + period };
+            let again = Schedule::CosineRestarts { peak, minimum, warmup, period, growth: 1 };
+            let longer = Schedule::CosineRestarts { peak, minimum, warmup, period, growth: 3 };
+            let rate = once.rate(warmup + step);
+            prop_assert_eq!(again.rate(warmup + step), rate);
+            prop_assert_eq!(again.rate(warmup + 7 * period + step), rate);
+            prop_assert_eq!(longer.rate(warmup + period + 3 * step), rate);
+            prop_assert!(step >= warmup || again.rate(step) == once.rate(step));
+        }
+
+        #[test]
+        fn one_cycle_rises_and_falls(rise in 1u64..50, fall in 1u64..200) {
+            let total = rise + fall;
+            let s = Schedule::OneCycle { peak: 1.0, initial: 0.1, minimum: 0.001, rise, total };
+            for step in 0..total {
+                prop_assert_eq!(step < rise, s.rate(step + 1) > s.rate(step));
+                prop_assert!(s.rate(step) > 0.0 && s.rate(step) <= 1.0);
+            }
+            prop_assert_eq!((s.rate(rise), s.rate(total)), (1.0, 0.001));
+        }
+
+        #[test]
         fn a_staircase_multiplies(step in 0u64..500, every in 1u64..60) {
             let s = Schedule::Step { peak: 1.0, factor: 0.5, every };
             prop_assert_eq!(s.rate(step + every), 0.5 * s.rate(step));
@@ -269,6 +372,61 @@ mod tests {
         assert!(stairs(f64::NAN, 1).rate(1).is_nan());
         assert_eq!(stairs(0.0, 5).rate(4), 1.0);
         assert!(Schedule::Constant { rate: f64::NAN }.rate(9).is_nan());
+        let restarts = |warmup, period, growth| Schedule::CosineRestarts {
+            peak: 1.0,
+            minimum: 0.5,
+            warmup,
+            period,
+            growth,
+        };
+        assert_eq!((restarts(0, 0, 0).rate(7), restarts(0, 1, 1).rate(u64::MAX)), (1.0, 1.0));
+        assert_eq!((restarts(3, 4, 1).rate(0), restarts(3, 4, 1).rate(2)), (0.25, 0.75));
+        assert!((0.5..=1.0).contains(&restarts(0, 3, u64::MAX).rate(u64::MAX)));
+        assert!((0.5..=1.0).contains(&restarts(0, u64::MAX, 2).rate(u64::MAX - 1)));
+        let cycle =
+            |rise, total| Schedule::OneCycle { peak: 1.0, initial: 0.1, minimum: 0.0, rise, total };
+        assert_eq!(
+            (cycle(0, 0).rate(0), cycle(0, 9).rate(0), cycle(9, 5).rate(9)),
+            (0.0, 1.0, 0.0)
+        );
+        assert_eq!(cycle(u64::MAX, u64::MAX).rate(0), 0.1);
+    }
+
+    /// Values of optax 0.2.8 with 64-bit numbers: cosine_onecycle_schedule(100, 0.4, 0.3, 25, 1e4), and sgdr_schedule with
+    /// decay_steps 10, 20, 40, 80 from 0.1 to 0.01.
+    #[test]
+    fn rates_are_those_of_optax() {
+        let cycle =
+            Schedule::OneCycle { peak: 0.4, initial: 0.016, minimum: 1.6e-6, rise: 30, total: 100 };
+        for (step, rate) in [
+            (0, 0.016),
+            (10, 0.112),
+            (29, 0.3989482039107085),
+            (30, 0.4),
+            (31, 0.39979861411380974),
+            (65, 0.2000008),
+            (99, 0.0002029858861903152),
+            (100, 1.6e-6),
+            (150, 1.6e-6),
+        ] {
+            assert!((cycle.rate(step) - rate).abs() <= 1e-15, "{step}: {}", cycle.rate(step));
+        }
+        let restarts =
+            Schedule::CosineRestarts { peak: 0.1, minimum: 0.01, warmup: 0, period: 10, growth: 2 };
+        for (step, rate) in [
+            (0, 0.1),
+            (5, 0.055),
+            (9, 0.012202456766718092),
+            (10, 0.1),
+            (20, 0.055),
+            (29, 0.010554024673218806),
+            (30, 0.1),
+            (50, 0.055),
+            (69, 0.010138719982009242),
+            (70, 0.1),
+        ] {
+            assert!((restarts.rate(step) - rate).abs() <= 1e-15, "{step}: {}", restarts.rate(step));
+        }
     }
 
     #[test]

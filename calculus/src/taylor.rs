@@ -185,6 +185,7 @@ fn convolution<T: Real>(a: &[T], b: &[T], range: RangeInclusive<usize>, k: usize
 /// assert_eq!(p.coefficients(), &[1.0; 5]);
 /// assert_eq!(p.derivative(4), 24.0);
 /// ```
+#[doc(alias = "jet")]
 pub fn expand<T: Real, const N: usize>(
     f: impl FnOnce(Series<T, N>) -> Series<T, N>,
     x: T,
@@ -332,6 +333,22 @@ impl<T: Real, const N: usize> Real for Series<T, N> {
             Series::constant(value)
         }
     }
+    fn powf(self, p: f64) -> Self {
+        // (x₀ + δ)ᵖ = Σ binomial(p, k)·x₀^(p−k)·δᵏ, where δᵏ begins with hᵏ: also at x₀ = 0.
+        let (x, mut rest) = (self.value(), self);
+        rest.0[0] = T::zero();
+        let (mut sum, mut power, mut binomial) = ([T::zero(); N], Self::one(), 1.0);
+        for k in 0..N {
+            if binomial == 0.0 {
+                break;
+            }
+            let factor = T::from_f64(binomial) * x.powf(p - k as f64);
+            (k..N).for_each(|j| sum[j] += factor * power.0[j]);
+            power *= rest;
+            binomial *= (p - k as f64) / (k + 1) as f64;
+        }
+        Series(sum)
+    }
 }
 
 #[cfg(test)]
@@ -343,7 +360,7 @@ mod tests {
     fn two_coefficients_are_a_dual_number() {
         fn all<T: Real>(x: T) -> T {
             let a = x.exp() + x.ln() - x.ln_1p() * x.sqrt() / x.tanh();
-            let b = x.erf() * x.erfc() + x.sin() * x.cos() - (-x).abs() + x.abs() * x;
+            let b = x.erf() * x.erfc() + x.sin() * x.cos() - (-x).abs() + x.abs() * x.powf(1.5);
             (a + b) / (T::one() + a * a)
         }
         for x in [0.3, 1.0, 2.5] {
@@ -352,6 +369,19 @@ mod tests {
             let error = series.derivative(1) - dual.derivative;
             assert!(error.abs() <= 1e-13 * dual.derivative.abs());
         }
+    }
+
+    #[test]
+    fn powers_have_binomial_coefficients() {
+        let half = Series::<f64, 4>::variable(1.0).powf(0.5); // √(1 + h)
+        assert_eq!(half.coefficients(), &[1.0, 0.5, -0.125, 0.0625]);
+        assert_eq!(
+            Series::<f64, 4>::moving(0.0, 2.0).powf(3.0).coefficients(),
+            &[0.0, 0.0, 0.0, 8.0]
+        );
+        assert_eq!(Series::<f64, 3>::variable(-2.0).powf(2.0).coefficients(), &[4.0, -4.0, 1.0]);
+        let root = *Series::<f64, 3>::variable(0.0).powf(1.5).coefficients();
+        assert_eq!(root, [0.0, 0.0, f64::INFINITY]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! Source: Wengert, *A simple automatic derivative evaluation program*, 1964; Linnainmaa 1970; Griewank
 //! and Walther, *Evaluating Derivatives*, 2008, chapter 3.
 
-use crate::dual::{bell, slope_of_tanh};
+use crate::dual::{bell, slope_of_power, slope_of_tanh};
 use crate::operators::operators;
 use linalg::Real;
 use num_traits::{One, Zero};
@@ -372,6 +372,9 @@ impl<T: Real> Real for Traced<T> {
             zero
         };
         self.unary("absolute", self.value.abs(), slope)
+    }
+    fn powf(self, p: f64) -> Self {
+        self.unary("power", self.value.powf(p), slope_of_power(self.value, p))
     }
 }
 

@@ -71,6 +71,8 @@ pub enum Arithmetic {
     Sin,
     Cos,
     Abs,
+    /// The power aᵇ, with a constant exponent b.
+    Power,
 }
 
 impl<T: Real> Fault<T> {
@@ -97,6 +99,7 @@ impl<T: Real> Fault<T> {
             Arithmetic::Sin => a.sin(),
             Arithmetic::Cos => a.cos(),
             Arithmetic::Abs => a.abs(),
+            Arithmetic::Power => a.powf(b.to_f64()),
         }
     }
 }
@@ -136,9 +139,11 @@ impl<T: Real> fmt::Display for Fault<T> {
             Arithmetic::Sin => write!(f, "sin({left})")?,
             Arithmetic::Cos => write!(f, "cos({left})")?,
             Arithmetic::Abs => write!(f, "|{left}|")?,
+            Arithmetic::Power => write!(f, "({left})^{right}")?,
         }
         let pole = (self.step == Arithmetic::Divide && b == 0.0)
-            || (self.step == Arithmetic::Ln && a == 0.0);
+            || (self.step == Arithmetic::Ln && a == 0.0)
+            || (self.step == Arithmetic::Power && a == 0.0);
         if !self.is_indeterminate() && !pole && a.is_finite() && b.is_finite() {
             write!(f, " overflows")?;
         }
@@ -267,6 +272,10 @@ impl<T: Real> Real for Witness<T> {
     fn abs(self) -> Self {
         self.function(Arithmetic::Abs, self.value.abs())
     }
+    fn powf(self, p: f64) -> Self {
+        let exponent = Witness::new(T::from_f64(p));
+        Self::step(Arithmetic::Power, self.value.powf(p), self, exponent)
+    }
 }
 
 #[cfg(test)]
@@ -297,6 +306,10 @@ mod tests {
         assert_eq!(fault(number(0.0).ln()), "ln 0");
         assert_eq!(fault(number(1.0) / number(0.0)), "1 / 0");
         assert_eq!(fault(number(-1.0).sqrt()), "√(-1)");
+        assert_eq!(fault(number(-1.0).powf(0.5)), "(-1)^0.5");
+        assert_eq!(fault(number(0.0).powf(-1.0)), "(0)^(-1)");
+        assert_eq!(fault(number(1e20).powf(2.0)), "(1.000e20)^2 overflows");
+        assert_eq!(number(-2.0).powf(2.0).value, 4.0);
         assert_eq!(fault(number(89.0).exp()), "exp(89) overflows");
         assert_eq!(fault(number(-2e30) * number(-3e20)), "-2.000e30 · (-3.000e20) overflows");
     }

@@ -14,7 +14,7 @@
 //! Floats: NaN stays NaN; an infinite sum equals that of a plain loop.
 
 use crate::Real;
-use crate::real::is_nan;
+use crate::real::{epsilon, is_nan};
 
 /// Returns the rounded sum of a and b, and its rounding error: together exactly a + b, unless the sum overflows.
 ///
@@ -28,6 +28,22 @@ pub fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
     (sum, (a - (sum - b_seen)) + (b - b_seen))
 }
 
+/// Returns the rounded product of a and b, and its rounding error: together exactly a·b, unless a number or a product of
+/// halves is out of range (Dekker: each factor is split into halves whose products are exact).
+#[inline(always)]
+pub(crate) fn two_product<T: Real>(a: T, b: T) -> (T, T) {
+    // 2²⁷ + 1 or 2¹² + 1: half of the digits of `f64` and of `f32`.
+    let splitter = T::from_f64(if epsilon::<T>() < 1e-10 { 134_217_729.0 } else { 4097.0 });
+    let halves = |x: T| {
+        let scaled = splitter * x;
+        let high = scaled - (scaled - x);
+        (high, x - high)
+    };
+    let (product, (a_high, a_low), (b_high, b_low)) = (a * b, halves(a), halves(b));
+    let rest = ((a_high * b_high - product) + a_high * b_low) + a_low * b_high;
+    (product, rest + a_low * b_low)
+}
+
 /// Returns <var>Σ xᵢ</var>, computed in twice the precision and rounded once; +0 if there are no terms.
 ///
 /// ```
@@ -35,6 +51,8 @@ pub fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
 /// assert_eq!(sum([1e100, 1.0, -1e100]), 1.0);
 /// assert_eq!(sum(vec![0.1_f32; 1_000_000]), 100_000.0); // 0.1_f32 is 0.1 + 1.5e-9; a plain loop gives 100958.34
 /// ```
+#[doc(alias = "fsum")]
+#[doc(alias = "kahan")]
 #[inline(always)]
 pub fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
     let mut sum = Sum::new();

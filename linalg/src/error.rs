@@ -79,6 +79,28 @@ pub enum Error {
         /// The number of the zero pivot, from 0.
         pivot: usize,
     },
+    /// A column is a linear combination of the others, up to rounding.
+    #[error(
+        "column {column} is a linear combination of the others, up to rounding: {rank} of {columns} columns are \
+         independent; leave it out, or take the shortest solution (`Svd::solve`)"
+    )]
+    Dependent {
+        /// The column.
+        column: usize,
+        /// The number of independent columns.
+        rank: usize,
+        /// The number of columns.
+        columns: usize,
+    },
+    /// An operator is not positive definite.
+    #[error(
+        "the operator is not positive definite: pᵀ·A·p is {curvature:e} for a vector p that it was applied to; \
+         add a multiple of p to its output"
+    )]
+    Indefinite {
+        /// The curvature pᵀ·A·p.
+        curvature: f64,
+    },
     /// An iteration did not converge.
     #[error("{what} did not converge in {iterations} iterations")]
     NotConverged {

@@ -16,6 +16,7 @@ use crate::{Matrix, Real, apply::multiply, transposed};
 /// let x = matrix(2, 2, &[1.0, 2.0, 3.0, -1.0]);
 /// assert_eq!(gram(&x), matrix(2, 2, &[5.0, 1.0, 1.0, 10.0]));
 /// ```
+#[doc(alias = "syrk")]
 pub fn gram<T: Real>(x: &Matrix<T>) -> Matrix<T> {
     multiply(transposed(x.as_view()), x.as_view())
 }

@@ -168,6 +168,7 @@ mod apply;
 #[macro_use]
 pub mod cases;
 pub mod derivation;
+mod elementary;
 mod error;
 pub mod formula;
 mod gradient;
@@ -201,6 +202,7 @@ pub use nalgebra;
 pub use apply::{apply, pullback};
 pub use decomposition::*;
 pub use derivation::Derivation;
+pub use elementary::Elementary;
 pub use error::Error;
 pub use formula::Formula;
 pub use gradient::Gradient;
@@ -222,7 +224,7 @@ pub type View<'a, T> = nalgebra::DMatrixView<'a, T>;
 /// A matrix view for writing.
 pub type ViewMut<'a, T> = nalgebra::DMatrixViewMut<'a, T>;
 
-/// Creates the `rows × columns` matrix with these elements, in column-major order.
+/// Creates the `rows × columns` matrix with these elements, in column-major order; [`from_rows`] takes rows.
 ///
 /// ```
 /// let a = linalg::matrix(2, 2, &[1.0, 2.0, 3.0, 4.0]);
@@ -233,6 +235,18 @@ pub type ViewMut<'a, T> = nalgebra::DMatrixViewMut<'a, T>;
 /// If the number of elements is not `rows · columns`.
 pub fn matrix<T: Real>(rows: usize, columns: usize, elements: &[T]) -> Matrix<T> {
     Matrix::from_column_slice(rows, columns, elements)
+}
+
+/// Creates the matrix with these rows, as it is written on paper and in NumPy.
+///
+/// ```
+/// let a = linalg::from_rows(&[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+/// assert_eq!(a, linalg::matrix(2, 3, &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0])); // the same, column by column
+/// ```
+#[doc(alias = "array")]
+#[doc(alias = "from_row_slice")]
+pub fn from_rows<T: Real, const N: usize>(rows: &[[T; N]]) -> Matrix<T> {
+    Matrix::from_fn(rows.len(), N, |i, j| rows[i][j])
 }
 
 /// Returns column `j` as a slice.

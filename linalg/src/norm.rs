@@ -25,6 +25,7 @@ use crate::{Error, Matrix, Real, ShapeError, vector};
 /// ```
 /// assert_eq!(linalg::norm::l1(&[3.0, -4.0]), 7.0);
 /// ```
+#[doc(alias = "norm")]
 pub fn l1<T: Real>(x: &[T]) -> T {
     vector::sum_of(x.len(), |i| x[i].abs())
 }
@@ -42,6 +43,9 @@ pub fn l1<T: Real>(x: &[T]) -> T {
 /// assert!((l2(&[0.23, -0.87, 1.42, 0.05]) - 1.681874_f64).abs() < 5e-7);
 /// assert!((l2(&[0.10, 0.30, -0.50, 0.80]) - 0.994987_f64).abs() < 5e-7);
 /// ```
+#[doc(alias = "norm")]
+#[doc(alias = "vector_norm")]
+#[doc(alias = "euclidean")]
 pub fn l2<T: Real>(x: &[T]) -> T {
     l2_of(x.len(), |i| x[i])
 }
@@ -53,6 +57,7 @@ pub fn l2<T: Real>(x: &[T]) -> T {
 /// ```
 /// assert_eq!(linalg::norm::linf(&[3.0, -4.0]), 4.0);
 /// ```
+#[doc(alias = "norm")]
 pub fn linf<T: Real>(x: &[T]) -> T {
     largest(x.len(), |i| x[i])
 }
@@ -65,6 +70,8 @@ pub fn linf<T: Real>(x: &[T]) -> T {
 /// assert_eq!(linalg::norm::distance(&[1.0, 1.0], &[4.0, 5.0]), Ok(5.0));
 /// assert!(linalg::norm::distance(&[1.0, 1.0], &[4.0]).is_err());
 /// ```
+#[doc(alias = "euclidean")]
+#[doc(alias = "pdist")]
 pub fn distance<T: Real>(x: &[T], y: &[T]) -> Result<T, ShapeError> {
     length("y", y, x.len())?;
     Ok(l2_of(x.len(), |i| x[i] - y[i]))
@@ -79,6 +86,8 @@ pub fn distance<T: Real>(x: &[T], y: &[T]) -> Result<T, ShapeError> {
 /// assert_eq!(linalg::norm::normalised(&[3.0, -4.0]).unwrap(), [0.6, -0.8]);
 /// assert!(linalg::norm::normalised(&[0.0, -0.0]).is_err());
 /// ```
+#[doc(alias = "normalize")]
+#[doc(alias = "unit_vector")]
 pub fn normalised<T: Real>(x: &[T]) -> Result<Vec<T>, Error> {
     direction("x", x)
 }
@@ -103,6 +112,8 @@ pub(crate) fn direction<T: Real>(operand: &'static str, x: &[T]) -> Result<Vec<T
 /// use linalg::{matrix, norm::frobenius};
 /// assert_eq!(frobenius(&matrix(2, 2, &[1.0, 1.0, 1.0, 1.0])), 2.0);
 /// ```
+#[doc(alias = "norm")]
+#[doc(alias = "fro")]
 pub fn frobenius<T: Real>(a: &Matrix<T>) -> T {
     l2(a.as_slice())
 }
@@ -115,6 +126,7 @@ pub fn frobenius<T: Real>(a: &Matrix<T>) -> T {
 /// use linalg::{matrix, norm::induced_1};
 /// assert_eq!(induced_1(&matrix(2, 2, &[1.0, -2.0, 3.0, 4.0])), 7.0);
 /// ```
+#[doc(alias = "norm")]
 pub fn induced_1<T: Real>(a: &Matrix<T>) -> T {
     largest(a.ncols(), |j| l1(&a.as_slice()[j * a.nrows()..][..a.nrows()]))
 }
@@ -127,6 +139,7 @@ pub fn induced_1<T: Real>(a: &Matrix<T>) -> T {
 /// use linalg::{matrix, norm::induced_infinity};
 /// assert_eq!(induced_infinity(&matrix(2, 2, &[1.0, -2.0, 3.0, 4.0])), 6.0);
 /// ```
+#[doc(alias = "norm")]
 pub fn induced_infinity<T: Real>(a: &Matrix<T>) -> T {
     largest(a.nrows(), |i| vector::sum_of(a.ncols(), |j| a[(i, j)].abs()))
 }

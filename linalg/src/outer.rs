@@ -15,6 +15,7 @@ use crate::{Matrix, Real};
 /// use linalg::{matrix, outer::outer};
 /// assert_eq!(outer(&[1.0, 2.0], &[3.0, 5.0]), matrix(2, 2, &[3.0, 6.0, 5.0, 10.0]));
 /// ```
+#[doc(alias = "ger")]
 pub fn outer<T: Real>(x: &[T], y: &[T]) -> Matrix<T> {
     Matrix::from_fn(x.len(), y.len(), |i, j| x[i] * y[j])
 }

@@ -5,7 +5,8 @@ use num_traits::{One, Zero};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A real number: an ordered field with twelve functions, and one hook for the matrix product.
+/// A real number: an ordered field with thirteen functions, and one hook for the matrix product. [`crate::Elementary`]
+/// has the functions that are made of them: powers, hyperbolic functions, logarithms to other bases.
 ///
 /// `f32` and `f64` forward the hook to a tuned kernel, a dual number to products of its parts; every other scalar inherits
 /// a plain loop. If a scalar carries a derivative, comparisons compare values only.
@@ -76,6 +77,13 @@ pub trait Real:
     #[must_use]
     fn abs(self) -> Self;
 
+    /// Returns xᵖ for a constant exponent; <var>e^(p·ln x)</var> unless the scalar has its own. The derivative is
+    /// <var>p·x^(p−1)</var>; it is 0 at x = 0 for p > 1.
+    #[must_use]
+    fn powf(self, p: f64) -> Self {
+        (Self::from_f64(p) * self.ln()).exp()
+    }
+
     /// Returns the larger of two, by value; NaN if either is NaN.
     #[inline(always)]
     #[must_use]
@@ -120,6 +128,23 @@ pub fn shown(x: f64) -> String {
 #[allow(clippy::eq_op)] // the definition: NaN is the one value that differs from itself
 pub fn is_nan<T: Real>(x: T) -> bool {
     x != x
+}
+
+/// Returns the scalar's ε: the distance from 1 to the next number.
+#[inline(always)]
+pub(crate) fn epsilon<T: Real>() -> f64 {
+    let next = |epsilon: f64| (T::one() + T::from_f64(epsilon)).to_f64() > 1.0;
+    match (next(f64::EPSILON / 2.0), next(f64::EPSILON), next(f32::EPSILON.into())) {
+        (false, true, _) => f64::EPSILON,
+        (false, false, true) if !next(f64::from(f32::EPSILON) / 2.0) => f32::EPSILON.into(),
+        _ => {
+            let mut epsilon = 1.0;
+            while next(epsilon / 2.0) {
+                epsilon /= 2.0;
+            }
+            epsilon
+        }
+    }
 }
 
 impl Real for f32 {
@@ -170,6 +195,10 @@ impl Real for f32 {
     #[inline(always)]
     fn abs(self) -> Self {
         f32::abs(self)
+    }
+    #[inline(always)]
+    fn powf(self, p: f64) -> Self {
+        f32::powf(self, p as f32)
     }
     fn gemm(
         c: ViewMut<'_, Self>,
@@ -230,6 +259,10 @@ impl Real for f64 {
     #[inline(always)]
     fn abs(self) -> Self {
         f64::abs(self)
+    }
+    #[inline(always)]
+    fn powf(self, p: f64) -> Self {
+        f64::powf(self, p)
     }
     fn gemm(
         c: ViewMut<'_, Self>,

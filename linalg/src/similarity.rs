@@ -24,6 +24,7 @@ use crate::{Error, Matrix, Real, column, norm, parallel, vector};
 /// assert!(cosine(&word, &[0.0; 4]).is_err());
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "cosine_similarity")]
 pub fn cosine<T: Real>(x: &[T], y: &[T]) -> Result<T, Error> {
     length("y", y, x.len())?;
     Ok(vector::dot(&direction("x", x)?, &direction("y", y)?))
@@ -84,6 +85,7 @@ pub struct Neighbour<T> {
 /// assert_eq!(cosines(&[5.0, 0.0], &table)?, [1.0, 0.0, -1.0]);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "cosine_similarity")]
 pub fn cosines<T: Real>(query: &[T], table: &Matrix<T>) -> Result<Vec<T>, Error> {
     length("the query", query, table.nrows())?;
     finite("the table", table)?;
@@ -124,6 +126,9 @@ pub fn cosines<T: Real>(query: &[T], table: &Matrix<T>) -> Result<Vec<T>, Error>
 /// assert_eq!(found.iter().map(|n| n.index).collect::<Vec<_>>(), [1, 0]);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "topk")]
+#[doc(alias = "knn")]
+#[doc(alias = "argsort")]
 pub fn nearest<T: Real>(
     query: &[T],
     table: &Matrix<T>,

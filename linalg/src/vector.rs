@@ -41,6 +41,8 @@ pub fn sum<T: Real>(x: &[T]) -> T {
 /// let context = [0.10, 0.30, -0.50, 0.80];
 /// assert!((linalg::vector::dot(&word, &context) + 0.908_f64).abs() < 1e-12);
 /// ```
+#[doc(alias = "inner")]
+#[doc(alias = "vdot")]
 #[inline(always)]
 pub fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     reduce(x, y, |x, y| x * y)
@@ -210,6 +212,7 @@ fn fold<T: Real>(mut lanes: [T; LANES]) -> T {
 /// assert_eq!(maximum(&[1.0, 3.0, 2.0]), 3.0);
 /// assert!(maximum(&[1.0, f64::NAN]).is_nan());
 /// ```
+#[doc(alias = "amax")]
 #[inline(always)]
 pub fn maximum<T: Real>(x: &[T]) -> T {
     let mut lanes = [T::from_f64(f64::NEG_INFINITY); LANES];
@@ -235,6 +238,7 @@ pub fn maximum<T: Real>(x: &[T]) -> T {
 /// linalg::vector::axpy(&mut y, 10.0, &[3.0, 4.0]);
 /// assert_eq!(y, [31.0, 42.0]);
 /// ```
+#[doc(alias = "saxpy")]
 #[inline(always)]
 pub fn axpy<T: Real>(y: &mut [T], a: T, x: &[T]) {
     assert_eq!(x.len(), y.len(), "vectors of different lengths");

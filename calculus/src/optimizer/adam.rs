@@ -30,6 +30,7 @@ use std::ops::Range;
 /// Adam::new(2, 0.9, 0.999, 1e-8).step(0.01, &mut w, &[1e-3, -5.0]);
 /// assert!((w[0] + 0.01).abs() < 1e-6 && (w[1] - 0.01).abs() < 1e-6);
 /// ```
+#[doc(alias = "AdamW")]
 #[derive(Clone, Debug)]
 pub struct Adam<T> {
     beta1: f64,

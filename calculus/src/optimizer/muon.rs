@@ -49,6 +49,7 @@ use std::ops::Range;
 /// assert!((w[4] + 0.1).abs() < 1e-8); // the output layer's: Adam
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias = "orthogonalized_momentum")]
 #[derive(Clone, Debug)]
 pub struct Muon<T> {
     /// The rule of the other parameters, and the state of all.

@@ -28,6 +28,8 @@ use crate::{Error, Matrix, Real, error::finite, vector};
 /// assert!((q - matrix(2, 2, &[0.6, 0.8, 0.8, -0.6])).norm() < 1e-15);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "orth")]
+#[doc(alias = "gram_schmidt")]
 pub fn orthonormal<T: Real>(a: &Matrix<T>, tolerance: f64) -> Result<Matrix<T>, Error> {
     finite("A", a)?;
     if !(0.0..=1.0).contains(&tolerance) {

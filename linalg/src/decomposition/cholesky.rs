@@ -12,7 +12,7 @@
 use crate::decomposition::lu::in_range;
 use crate::error::{finite, square};
 use crate::norm::{exponent, times_power};
-use crate::{Error, Matrix, Real, Shape, ShapeError};
+use crate::{Error, Matrix, Real, Shape, ShapeError, simd, vector};
 
 /// The decomposition <var>A = L·Lᵀ</var>.
 ///
@@ -43,6 +43,8 @@ impl<T: Real> Cholesky<T> {
     ///
     /// # Errors
     /// A matrix that is not square; NaN and ±∞; [`Error::NotPositiveDefinite`].
+    #[doc(alias = "cho_factor")]
+    #[doc(alias = "is_positive_definite")]
     pub fn of(a: &Matrix<T>) -> Result<Self, Error> {
         let n = square("A", a)?;
         finite("A", a)?;
@@ -52,7 +54,19 @@ impl<T: Real> Cholesky<T> {
         let scale = |x: T, i: usize, j: usize| times_power(x, -exponents[i] - exponents[j]);
         let mut l = Matrix::zeros(n, n);
         for j in 0..n {
-            let square = (0..j).fold(scale(a[(j, j)], j, j), |sum, k| sum - l[(j, k)] * l[(j, k)]);
+            // Column by column, as they are stored: column j loses lⱼₖ times column k.
+            let (done, rest) = l.as_mut_slice().split_at_mut(j * n);
+            let column = &mut rest[j..n];
+            column.iter_mut().enumerate().for_each(|(i, x)| *x = scale(a[(j + i, j)], j + i, j));
+            simd(
+                #[inline(always)]
+                || {
+                    for known in done.chunks_exact(n) {
+                        vector::axpy(column, -known[j], &known[j..]);
+                    }
+                },
+            );
+            let square = column[0];
             // Written so that it also catches NaN, which can result from an indefinite matrix near overflow.
             let positive = square.to_f64() > 0.0;
             if !positive {
@@ -60,12 +74,8 @@ impl<T: Real> Cholesky<T> {
                 return Err(Error::NotPositiveDefinite { pivot: j, value });
             }
             let root = square.sqrt();
-            l[(j, j)] = root;
-            for i in j + 1..n {
-                let a = scale(a[(i, j)], i, j);
-                let sum: T = (0..j).fold(a, |sum, k| sum - l[(i, k)] * l[(j, k)]);
-                l[(i, j)] = sum / root;
-            }
+            column[0] = root;
+            column[1..].iter_mut().for_each(|x| *x /= root);
         }
         let lower = Matrix::from_fn(n, n, |i, j| times_power(l[(i, j)], exponents[i]));
         Ok(Cholesky { lower, scaled: l, exponents })
@@ -91,6 +101,7 @@ impl<T: Real> Cholesky<T> {
     /// assert!((ln + 400.0 * std::f64::consts::LN_10).abs() < 1e-12);
     /// # Ok::<(), linalg::Error>(())
     /// ```
+    #[doc(alias = "logdet")]
     pub fn log_determinant(&self) -> T {
         let ln = crate::vector::sum_of(self.lower.nrows(), |i| self.lower[(i, i)].ln());
         ln + ln
@@ -106,6 +117,8 @@ impl<T: Real> Cholesky<T> {
     /// assert_eq!(norm::l2(white.as_slice()), 2.0); // two standard deviations
     /// # Ok::<(), linalg::Error>(())
     /// ```
+    #[doc(alias = "solve_triangular")]
+    #[doc(alias = "mahalanobis")]
     pub fn whiten(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
         Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", self.lower.nrows())?;
         let mut x = b.clone();
@@ -124,14 +137,16 @@ impl<T: Real> Cholesky<T> {
     /// assert!((x[0] - 1.25_f64).abs() < 1e-14 && (x[1] - 1.5).abs() < 1e-14);
     /// # Ok::<(), linalg::Error>(())
     /// ```
+    #[doc(alias = "cho_solve")]
+    #[doc(alias = "cholesky_solve")]
     pub fn solve(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
         let (n, l, exponents) = (self.lower.nrows(), &self.scaled, &self.exponents[..]);
         Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", n)?;
         let solve = |b: &[T]| {
             let mut x = self.forward(b);
             for i in (0..n).rev() {
-                let sum = (i + 1..n).fold(x[i], |sum, k| sum - l[(k, i)] * x[k]);
-                x[i] = sum / l[(i, i)];
+                let column = &l.as_slice()[i * n..][i..n];
+                x[i] = (x[i] - vector::dot(&column[1..], &x[i + 1..])) / column[0];
             }
             x
         };
@@ -144,9 +159,12 @@ impl<T: Real> Cholesky<T> {
     /// Returns <var>L⁻¹·x</var>, for the scaled L.
     fn forward(&self, x: &[T]) -> Vec<T> {
         let (mut x, l) = (x.to_vec(), &self.scaled);
-        for i in 0..x.len() {
-            let sum = (0..i).fold(x[i], |sum, k| sum - l[(i, k)] * x[k]);
-            x[i] = sum / l[(i, i)];
+        let n = x.len();
+        for k in 0..n {
+            let column = &l.as_slice()[k * n..][k..n];
+            x[k] /= column[0];
+            let known = x[k];
+            vector::axpy(&mut x[k + 1..], -known, &column[1..]);
         }
         x
     }

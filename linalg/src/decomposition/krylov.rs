@@ -18,6 +18,7 @@ use crate::decomposition::basis::remove;
 use crate::decomposition::symmetric::SymmetricEigen;
 use crate::error::{finite_elements, in_range};
 use crate::norm::{direction, exponent, l2, times_power};
+use crate::real::epsilon;
 use crate::{Error, Matrix, Real, vector};
 
 /// An estimate of an eigenvalue, with its error.
@@ -136,6 +137,7 @@ pub enum End {
 /// assert!(largest.converged && (largest.value - exact).abs() < 1e-8);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "eigsh")]
 #[derive(Clone, Copy, Debug)]
 pub struct Lanczos {
     /// The end of the spectrum that must converge.
@@ -339,16 +341,7 @@ impl<F> Scaled<F> {
     }
 }
 
-/// The scalar's ε: the distance from 1 to the next number.
-fn epsilon<T: Real>() -> f64 {
-    let mut epsilon = 1.0;
-    while (T::one() + T::from_f64(epsilon / 2.0)).to_f64() > 1.0 {
-        epsilon /= 2.0;
-    }
-    epsilon
-}
-
-fn check_limits(iterations: usize, tolerance: f64) -> Result<(), Error> {
+pub(crate) fn check_limits(iterations: usize, tolerance: f64) -> Result<(), Error> {
     if iterations == 0 {
         let range = "at least 1";
         return Err(Error::Range { name: "the number of iterations", value: 0.0, range });
@@ -376,6 +369,7 @@ fn check_limits(iterations: usize, tolerance: f64) -> Result<(), Error> {
 /// assert!((ritz.smallest().value - 1.0).abs() < 1e-14);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "LinearOperator")]
 pub fn operator<T: Real>(a: &Matrix<T>) -> Result<impl FnMut(&[T], &mut [T]) + '_, Error> {
     let n = crate::error::square("A", a)?;
     Ok(move |x: &[T], y: &mut [T]| {

@@ -19,6 +19,7 @@ use crate::{Error, Matrix, Shape, apply::multiply, decomposition::svd::Svd, norm
 /// assert_eq!((best.spectral_error(), best.frobenius_error()), (1.0, 1.0));
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "truncated_svd")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct LowRank {
     /// The factor <var>U·diag(σ)</var>, (rows × k).

@@ -8,11 +8,10 @@
 //! Implemented here instead of taken from nalgebra, so that it works on dual numbers (the derivative of ln |det A| is
 //! tr(A⁻¹·Ȧ)), and so that rows and columns of very different scale do not overflow: they are first divided by powers
 //! of two, which is exact. The powers are stored as exponents, because 10³⁰⁰ by row and 10⁻³⁰⁰ by column make 10⁶⁰⁰.
-//! 10⁻³⁰⁰ by column make 10⁶⁰⁰.
 
 use crate::error::{finite, square};
 use crate::norm::{exponent, times_power};
-use crate::{Error, Matrix, Real, Shape};
+use crate::{Error, Matrix, Real, Shape, simd, vector};
 
 /// The decomposition <var>P·A = L·U</var> of a square matrix.
 ///
@@ -23,6 +22,7 @@ use crate::{Error, Matrix, Real, Shape};
 /// assert_eq!(x.as_slice(), &[1.0, 2.0]);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "lu_factor")]
 #[derive(Clone, Debug)]
 pub struct Lu<T: Real> {
     /// L below the diagonal (its diagonal is 1), U on and above it.
@@ -44,6 +44,7 @@ pub struct Lu<T: Real> {
 /// assert_eq!(d.sign * d.ln.exp(), -0.5);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "slogdet")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogDeterminant<T> {
     /// −1, 0 or 1.
@@ -76,14 +77,24 @@ impl<T: Real> Lu<T> {
                 order.swap(k, pivot);
                 odd = !odd;
             }
-            for i in k + 1..n {
-                let share = f[(i, k)] / f[(k, k)];
-                f[(i, k)] = share;
-                for j in k + 1..n {
-                    let above = f[(k, j)];
-                    f[(i, j)] -= share * above;
-                }
-            }
+            // Column by column, as they are stored: column j loses its row k times column k.
+            let (done, rest) = f.as_mut_slice().split_at_mut((k + 1) * n);
+            let column = &mut done[k * n..];
+            let pivot = column[k];
+            let shares = &mut column[k + 1..];
+            shares.iter_mut().for_each(|x| *x /= pivot);
+            let shares = &*shares;
+            simd(
+                #[inline(always)]
+                || {
+                    for other in rest.chunks_exact_mut(n) {
+                        let above = other[k];
+                        for (x, &share) in other[k + 1..].iter_mut().zip(shares) {
+                            *x -= share * above;
+                        }
+                    }
+                },
+            );
         }
         Ok(Lu { factors: f, order, odd, exponents, singular })
     }
@@ -102,6 +113,7 @@ impl<T: Real> Lu<T> {
     /// assert_eq!(factors.solve(&matrix(2, 1, &[2.0, 2.0]))?.as_slice(), &[1.0, 0.5]);
     /// # Ok::<(), linalg::Error>(())
     /// ```
+    #[doc(alias = "lu_solve")]
     pub fn solve(&self, b: &Matrix<T>) -> Result<Matrix<T>, Error> {
         let n = self.order.len();
         Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", n)?;
@@ -110,12 +122,15 @@ impl<T: Real> Lu<T> {
         }
         let solve = |b: &[T]| {
             let mut x: Vec<T> = self.order.iter().map(|&i| b[i]).collect();
-            for i in 0..n {
-                x[i] = (0..i).fold(x[i], |sum, k| sum - self.factors[(i, k)] * x[k]);
+            let column = |k: usize| &self.factors.as_slice()[k * n..][..n];
+            for k in 0..n {
+                let known = x[k];
+                vector::axpy(&mut x[k + 1..], -known, &column(k)[k + 1..]);
             }
-            for i in (0..n).rev() {
-                let sum = (i + 1..n).fold(x[i], |sum, k| sum - self.factors[(i, k)] * x[k]);
-                x[i] = sum / self.factors[(i, i)];
+            for k in (0..n).rev() {
+                x[k] /= column(k)[k];
+                let known = x[k];
+                vector::axpy(&mut x[..k], -known, &column(k)[..k]);
             }
             x
         };
@@ -136,6 +151,7 @@ impl<T: Real> Lu<T> {
     ///
     /// # Errors
     /// A singular matrix.
+    #[doc(alias = "inv")]
     pub fn inverse(&self) -> Result<Matrix<T>, Error> {
         let n = self.order.len();
         self.solve(&Matrix::identity(n, n))
@@ -149,6 +165,9 @@ impl<T: Real> Lu<T> {
     /// assert_eq!((d.sign, d.ln), (-1.0, 2.0_f64.ln())); // det = −2
     /// # Ok::<(), linalg::Error>(())
     /// ```
+    #[doc(alias = "slogdet")]
+    #[doc(alias = "logdet")]
+    #[doc(alias = "det")]
     pub fn log_determinant(&self) -> LogDeterminant<T> {
         let diagonal = || (0..self.order.len()).map(|i| self.factors[(i, i)]);
         if self.singular.is_some() {
@@ -233,6 +252,9 @@ pub fn trace<T: Real>(a: &Matrix<T>) -> Result<T, Error> {
 /// assert!((d.ln + 400.0 * std::f64::consts::LN_10).abs() < 1e-12);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "slogdet")]
+#[doc(alias = "logdet")]
+#[doc(alias = "det")]
 pub fn log_determinant<T: Real>(a: &Matrix<T>) -> Result<LogDeterminant<T>, Error> {
     Ok(Lu::of(a)?.log_determinant())
 }
@@ -248,6 +270,7 @@ pub fn log_determinant<T: Real>(a: &Matrix<T>) -> Result<LogDeterminant<T>, Erro
 /// assert_eq!(solve(&a, &matrix(2, 1, &[8.0, 6.0]))?.as_slice(), &[3.0, 2.0]);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "lu_solve")]
 pub fn solve<T: Real>(a: &Matrix<T>, b: &Matrix<T>) -> Result<Matrix<T>, Error> {
     finite("B", b)?;
     Lu::of(a)?.solve(b)

@@ -134,35 +134,47 @@ impl<T: Real> NewtonSchulz<T> {
         if !normalise(x) {
             return;
         }
+        for _ in 0..ITERATIONS {
+            self.step(x, rows, columns, COEFFICIENTS);
+        }
+    }
+
+    /// Replaces X by <var>a·X + b·(X·Xᵀ)·X + c·(X·Xᵀ)²·X</var>, and returns the old X·Xᵀ, or Xᵀ·X if that is smaller.
+    pub(crate) fn step(
+        &mut self,
+        x: &mut [T],
+        rows: usize,
+        columns: usize,
+        coefficients: [f64; 3],
+    ) -> &[T] {
         let (wide, least) = (rows <= columns, rows.min(columns));
         let before = &mut self.before[..x.len()];
         let [gram, factor] = [&mut self.gram, &mut self.factor].map(|m| &mut m[..least * least]);
-        let [a, b, c] = COEFFICIENTS.map(T::from_f64);
-        for _ in 0..ITERATIONS {
-            each(before, x, |before, x| *before = x);
-            let old = View::from_slice(before, rows, columns);
-            let square = ViewMut::from_slice(gram, least, least);
-            match wide {
-                true => product_into(square, T::one(), old, transposed(old)),
-                false => product_into(square, T::one(), transposed(old), old),
-            }
-            let square = View::from_slice(gram, least, least);
-            product_into(ViewMut::from_slice(factor, least, least), c, square, square);
-            each(factor, gram, |factor, gram| *factor += b * gram);
-            factor.iter_mut().step_by(least + 1).for_each(|diagonal| *diagonal += a);
-            let factor = Factor::from(View::from_slice(factor, least, least));
-            let new = ViewMut::from_slice(x, rows, columns);
-            match wide {
-                true => product_into(new, T::one(), factor, old),
-                false => product_into(new, T::one(), old, factor),
-            }
+        let [a, b, c] = coefficients.map(T::from_f64);
+        each(before, x, |before, x| *before = x);
+        let old = View::from_slice(before, rows, columns);
+        let square = ViewMut::from_slice(gram, least, least);
+        match wide {
+            true => product_into(square, T::one(), old, transposed(old)),
+            false => product_into(square, T::one(), transposed(old), old),
         }
+        let square = View::from_slice(gram, least, least);
+        product_into(ViewMut::from_slice(factor, least, least), c, square, square);
+        each(factor, gram, |factor, gram| *factor += b * gram);
+        factor.iter_mut().step_by(least + 1).for_each(|diagonal| *diagonal += a);
+        let factor = Factor::from(View::from_slice(factor, least, least));
+        let new = ViewMut::from_slice(x, rows, columns);
+        match wide {
+            true => product_into(new, T::one(), factor, old),
+            false => product_into(new, T::one(), old, factor),
+        }
+        gram
     }
 }
 
 /// Divides by the Frobenius norm, in two steps that neither overflow nor underflow. Returns `false` if the result of
 /// the iteration is then known: all zeros, or all NaN.
-fn normalise<T: Real>(x: &mut [T]) -> bool {
+pub(crate) fn normalise<T: Real>(x: &mut [T]) -> bool {
     let scale = power_of_two(linf(x).to_f64());
     if scale == 0.0 || !scale.is_finite() {
         let known = if scale == 0.0 { T::zero() } else { T::from_f64(f64::NAN) };

@@ -25,6 +25,7 @@ use crate::{
 /// assert!((axis[1] / axis[0] - 2.0).abs() < 1e-14);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "pca")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrincipalComponents {
     /// μ, (features × 1).
@@ -89,6 +90,7 @@ impl PrincipalComponents {
     ///
     /// # Errors
     /// A different number of features; more axes than there are.
+    #[doc(alias = "transform")]
     pub fn coordinates(&self, x: &Matrix<f64>, k: usize) -> Result<Matrix<f64>, Error> {
         Shape::new(x.nrows(), x.ncols()).expect_rows("x", self.mean.len())?;
         let centred = Matrix::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] - self.mean[i]);
@@ -99,6 +101,7 @@ impl PrincipalComponents {
     ///
     /// # Errors
     /// More coordinates than there are axes.
+    #[doc(alias = "inverse_transform")]
     pub fn restore(&self, coordinates: &Matrix<f64>) -> Result<Matrix<f64>, Error> {
         let axes = self.first(coordinates.nrows())?;
         Ok(crate::operation::affine::affine(&axes, coordinates, &self.mean)?)
@@ -113,6 +116,7 @@ impl PrincipalComponents {
     /// assert!((PrincipalComponents::of(&points)?.explained(1) - 0.9).abs() < 1e-15); // 18 of 20
     /// # Ok::<(), linalg::Error>(())
     /// ```
+    #[doc(alias = "explained_variance_ratio")]
     pub fn explained(&self, k: usize) -> f64 {
         crate::decomposition::spectrum::energy(&self.deviations, k)
             .expect("finite and not negative")

@@ -95,6 +95,7 @@ fn shares<T: Real>(values: &[T]) -> Result<Option<Vec<T>>, Error> {
 /// use linalg::{matrix, spectrum::spectral_norm};
 /// assert_eq!(spectral_norm(&matrix(2, 2, &[3.0, 0.0, 0.0, -4.0])), Ok(4.0));
 /// ```
+#[doc(alias = "norm")]
 pub fn spectral_norm(a: &Matrix<f64>) -> Result<f64, Error> {
     let (svd, scale) = Svd::scaled(a)?;
     Ok(svd.values.first().map_or(0.0, |s| s * scale))
@@ -111,6 +112,7 @@ pub fn spectral_norm(a: &Matrix<f64>) -> Result<f64, Error> {
 /// use linalg::{matrix, spectrum::nuclear_norm};
 /// assert_eq!(nuclear_norm(&matrix(2, 2, &[3.0, 0.0, 0.0, -4.0])), Ok(7.0));
 /// ```
+#[doc(alias = "norm")]
 pub fn nuclear_norm(a: &Matrix<f64>) -> Result<f64, Error> {
     let (svd, scale) = Svd::scaled(a)?;
     Ok(svd.values.iter().sum::<f64>() * scale)

@@ -7,7 +7,8 @@
 //! only: a singular vector is not differentiable where singular values coincide.
 
 use crate::error::{finite, in_range};
-use crate::{Error, Matrix, ShapeError, apply::multiply, decomposition::jacobi, transposed};
+use crate::norm::{linf, power_of_two};
+use crate::{Error, Matrix, Shape, ShapeError, apply::multiply, decomposition::jacobi, transposed};
 
 /// The thin decomposition <var>A = U·diag(σ)·Vᵀ</var>: k = min(rows, columns) singular values.
 ///
@@ -18,6 +19,7 @@ use crate::{Error, Matrix, ShapeError, apply::multiply, decomposition::jacobi, t
 /// assert!((svd.condition_number()? - 1.5).abs() < 1e-15);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "svdvals")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Svd {
     /// U, (rows × k).
@@ -92,6 +94,7 @@ impl Svd {
     /// assert_eq!(Svd::of(&a)?.rank(), 2); // arithmetic progressions: 2·b = a + c
     /// # Ok::<(), linalg::Error>(())
     /// ```
+    #[doc(alias = "matrix_rank")]
     pub fn rank(&self) -> usize {
         let longer = self.u.nrows().max(self.v.nrows()) as f64;
         self.rank_above(longer * f64::EPSILON * self.values.first().unwrap_or(&0.0))
@@ -122,12 +125,65 @@ impl Svd {
     /// assert_eq!(Svd::of(&matrix(2, 2, &[4.0, 0.0, 0.0, 0.5]))?.condition_number()?, 8.0);
     /// # Ok::<(), linalg::Error>(())
     /// ```
+    #[doc(alias = "cond")]
     pub fn condition_number(&self) -> Result<f64, Error> {
         match (self.values.first(), self.values.last()) {
             (Some(_), Some(&0.0)) => Ok(f64::INFINITY),
             (Some(most), Some(least)) => Ok(most / least),
             _ => Err(ShapeError::Empty { operand: "A" }.into()),
         }
+    }
+
+    /// Returns the pseudo-inverse <var>A⁺ = V·diag(1/σ)·Uᵀ</var> over the singular values that count for the
+    /// [`Svd::rank`]: the inverse if there is one; otherwise A⁺·b is the shortest of all x for which ‖A·x − b‖ is
+    /// smallest.
+    ///
+    /// # Errors
+    /// An element that overflows.
+    ///
+    /// ```
+    /// use linalg::{matrix, svd::Svd};
+    /// let inverse = Svd::of(&matrix(2, 2, &[1.0, 1.0, 1.0, 1.0]))?.pseudo_inverse()?; // rank 1
+    /// assert!((inverse - matrix(2, 2, &[0.25; 4])).norm() < 1e-15);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    #[doc(alias = "pinv")]
+    pub fn pseudo_inverse(&self) -> Result<Matrix<f64>, Error> {
+        let mut right = self.v.columns(0, self.rank()).into_owned();
+        right.column_iter_mut().zip(&self.values).for_each(|(mut v, &value)| v /= value);
+        let left = self.u.columns(0, self.rank());
+        let inverse = multiply(right.as_view(), transposed(left.as_view()));
+        in_range("the largest element of the pseudo-inverse", Some(&linf(inverse.as_slice())))?;
+        Ok(inverse)
+    }
+
+    /// Returns the shortest X for which <var>‖A·X − B‖</var> is smallest, column by column: <var>A⁺·B</var>. Useful for
+    /// dependent columns; for independent ones, [`crate::least_squares::LeastSquares`] is more accurate.
+    ///
+    /// # Errors
+    /// A right-hand side with a different number of rows; a solution that overflows; NaN and ±∞.
+    ///
+    /// ```
+    /// use linalg::{matrix, svd::Svd};
+    /// let a = matrix(1, 2, &[3.0, 4.0]); // 3·x + 4·y = 50 is a line; (6, 8) is its point nearest to 0
+    /// let x = Svd::of(&a)?.solve(&matrix(1, 1, &[50.0]))?;
+    /// assert!((x - matrix(2, 1, &[6.0, 8.0])).norm() < 1e-14);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    #[doc(alias = "lstsq")]
+    pub fn solve(&self, b: &Matrix<f64>) -> Result<Matrix<f64>, Error> {
+        Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", self.u.nrows())?;
+        finite("B", b)?;
+        let scale = match power_of_two(linf(b.as_slice())) {
+            0.0 => 1.0,
+            scale => scale,
+        };
+        let (left, right) = (self.u.columns(0, self.rank()), self.v.columns(0, self.rank()));
+        let mut shares = multiply(transposed(left.as_view()), (b / scale).as_view());
+        shares.row_iter_mut().zip(&self.values).for_each(|(mut share, &value)| share /= value);
+        let x = multiply(right.as_view(), shares.as_view()) * scale;
+        in_range("the largest element of the solution", Some(&linf(x.as_slice())))?;
+        Ok(x)
     }
 }
 
@@ -141,6 +197,7 @@ impl Svd {
 /// assert_eq!(rank(&outer(&[1.0, 2.0], &[3.0, 4.0, 5.0])), Ok(1));
 /// assert_eq!(rank(&matrix(2, 2, &[0.0; 4])), Ok(0));
 /// ```
+#[doc(alias = "matrix_rank")]
 pub fn rank(a: &Matrix<f64>) -> Result<usize, Error> {
     Ok(Svd::of(a)?.rank())
 }
@@ -156,6 +213,7 @@ pub fn rank(a: &Matrix<f64>) -> Result<usize, Error> {
 /// assert!((c - 40002.0).abs() < 0.1); // four of sixteen digits are lost
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "cond")]
 pub fn condition_number(a: &Matrix<f64>) -> Result<f64, Error> {
     Svd::scaled(a)?.0.condition_number()
 }
@@ -189,6 +247,28 @@ mod tests {
             }
         }
 
+        /// Moore and Penrose: A·A⁺·A = A, A⁺·A·A⁺ = A⁺, and both products are symmetric.
+        #[test]
+        fn the_pseudo_inverse_is_the_one_of_moore_and_penrose(
+            m in 1..9_usize, n in 1..9_usize, rank in 0..6_usize, seed in 0..99_u64,
+        ) {
+            let rank = rank.min(m).min(n);
+            let a = product(&draw(seed, m, rank), &draw(seed + 100, rank, n));
+            let svd = Svd::of(&a).unwrap();
+            prop_assume!(rank == 0 || svd.values[rank - 1] > 1e-3);
+            let plus = svd.pseudo_inverse().unwrap();
+            let (left, right) = (product(&a, &plus), product(&plus, &a));
+            let slack = 8.0 * BOUND * (1.0 + a.norm() * plus.norm());
+            prop_assert!(gap(&product(&left, &a), &a) <= slack * a.norm());
+            prop_assert!(gap(&product(&right, &plus), &plus) <= slack * plus.norm());
+            prop_assert!(gap(&left, &left.transpose()) <= slack && gap(&right, &right.transpose()) <= slack);
+            // The shortest solution: A⁺·b, without a part that A does not see.
+            let b = draw(seed + 200, m, 2);
+            let x = svd.solve(&b).unwrap();
+            prop_assert!(gap(&x, &product(&plus, &b)) <= slack * plus.norm() * b.norm());
+            prop_assert!(gap(&product(&right, &x), &x) <= slack * x.norm());
+        }
+
         #[test]
         fn a_transpose_has_the_same_singular_values(a in matrices(1..9)) {
             let (one, other) = (Svd::of(&a).unwrap(), Svd::of(&a.transpose()).unwrap());
@@ -208,5 +288,21 @@ mod tests {
             prop_assume!(worst(&a) * worst(&b) > rounding);
             prop_assert_eq!(Svd::of(&product(&a, &b)).unwrap().rank_above(rounding), rank);
         }
+    }
+
+    #[test]
+    fn inverses_beyond_the_range_are_refused() {
+        let tiny = Svd::of(&Matrix::from_diagonal_element(2, 2, 5e-324)).unwrap();
+        assert!(matches!(tiny.pseudo_inverse(), Err(Error::Range { .. })));
+        assert!(matches!(tiny.solve(&Matrix::repeat(2, 1, 1.0)), Err(Error::Range { .. })));
+        assert!((tiny.solve(&Matrix::repeat(2, 1, 5e-324)).unwrap()[0] - 1.0).abs() < 1e-15);
+        assert!(tiny.solve(&Matrix::zeros(3, 1)).is_err());
+        assert!(tiny.solve(&Matrix::repeat(2, 1, f64::NAN)).is_err());
+        let none = Svd::of(&Matrix::zeros(2, 3)).unwrap();
+        assert_eq!(none.pseudo_inverse().unwrap(), Matrix::zeros(3, 2));
+        assert_eq!(
+            Svd::of(&Matrix::zeros(0, 3)).unwrap().pseudo_inverse().unwrap().shape(),
+            (3, 0)
+        );
     }
 }

@@ -21,6 +21,8 @@ use crate::{Error, Matrix, apply::multiply, transposed};
 /// assert!((v[0] - v[1]).abs() < 1e-15);
 /// # Ok::<(), linalg::Error>(())
 /// ```
+#[doc(alias = "eigh")]
+#[doc(alias = "eigvalsh")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct SymmetricEigen {
     /// The eigenvalues, largest first.
@@ -93,6 +95,10 @@ impl SymmetricEigen {
     /// assert!((root - matrix(2, 2, &[2.0, 1.0, 1.0, 2.0])).norm() < 1e-14);
     /// # Ok::<(), linalg::Error>(())
     /// ```
+    #[doc(alias = "funm")]
+    #[doc(alias = "sqrtm")]
+    #[doc(alias = "expm")]
+    #[doc(alias = "logm")]
     pub fn map(&self, f: impl Fn(f64) -> f64) -> Matrix<f64> {
         let mut scaled = self.vectors.clone();
         for (mut v, &value) in scaled.column_iter_mut().zip(&self.values) {

@@ -25,6 +25,8 @@ pub struct Factor<'a, T: Real> {
 /// product_into(c.as_view_mut(), 1.0, transposed(a.as_view()), b.as_view());
 /// assert_eq!(c[0], 11.0); // aᵀ·b
 /// ```
+#[doc(alias = "T")]
+#[doc(alias = "permute")]
 pub fn transposed<'a, T: Real>(a: View<'a, T>) -> Factor<'a, T> {
     Factor { view: a, transposed: true }
 }

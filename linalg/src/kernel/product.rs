@@ -19,6 +19,9 @@ use std::ops::Range;
 ///
 /// # Panics
 /// If the shapes do not fit.
+#[doc(alias = "matmul")]
+#[doc(alias = "gemm")]
+#[doc(alias = "einsum")]
 pub fn product_into<'a, 'b, T: Real>(
     c: ViewMut<'_, T>,
     alpha: T,
@@ -39,6 +42,8 @@ pub fn product_into<'a, 'b, T: Real>(
 /// product_add(c.as_view_mut(), 2.0, a.as_view(), a.as_view());
 /// assert_eq!(c[0], 19.0); // 1 + 2·3·3
 /// ```
+#[doc(alias = "gemm")]
+#[doc(alias = "addmm")]
 pub fn product_add<'a, 'b, T: Real>(
     c: ViewMut<'_, T>,
     alpha: T,

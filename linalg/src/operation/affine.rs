@@ -23,6 +23,7 @@ use crate::{
 /// assert_eq!(y.as_slice(), &[11.5, 3.5]);
 /// # Ok::<(), linalg::ShapeError>(())
 /// ```
+#[doc(alias = "linear")]
 pub fn affine<T: Real>(
     w: &Matrix<T>,
     x: &Matrix<T>,
@@ -40,6 +41,8 @@ pub fn affine<T: Real>(
 /// assert_eq!(Affine.shape([w, x, b]), Ok(Shape::new(3072, 4)));
 /// assert!(Affine.shape([w, x, Shape::new(768, 1)]).is_err());
 /// ```
+#[doc(alias = "linear")]
+#[doc(alias = "addmm")]
 #[derive(Clone, Copy, Debug)]
 pub struct Affine;
 

@@ -28,6 +28,9 @@ const BLOCK: usize = 1024;
 /// Gather.forward([table.as_view(), tokens.as_view()], y.as_view_mut(), Work::none());
 /// assert_eq!(y.as_slice(), &[5.0, 6.0, 1.0, 2.0]);
 /// ```
+#[doc(alias = "embedding")]
+#[doc(alias = "take")]
+#[doc(alias = "index_select")]
 #[derive(Clone, Copy, Debug)]
 pub struct Gather;
 

@@ -20,6 +20,8 @@ use crate::{
 /// Hadamard.forward([a.as_view(), b.as_view()], y.as_view_mut(), Work::none());
 /// assert_eq!(y.as_slice(), &[1.0, 0.0]);
 /// ```
+#[doc(alias = "multiply")]
+#[doc(alias = "mul")]
 #[derive(Clone, Copy, Debug)]
 pub struct Hadamard;
 

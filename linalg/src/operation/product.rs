@@ -23,6 +23,8 @@ use rayon::join;
 /// let logits = Product::transposed().shape([Shape::new(128, 65), Shape::new(128, 10)]);
 /// assert_eq!(logits, Ok(Shape::new(65, 10)));
 /// ```
+#[doc(alias = "matmul")]
+#[doc(alias = "mm")]
 #[derive(Clone, Copy, Debug)]
 pub struct Product {
     transposed: bool,

@@ -5,5 +5,6 @@ mod hard_floats;
 mod hard_systems;
 mod library;
 mod long_sums;
+mod nist;
 mod textbook;
 mod vectors;

@@ -128,6 +128,8 @@ pub(crate) fn peak(schedule: Schedule) -> f64 {
         Schedule::Linear { peak, .. }
         | Schedule::Cosine { peak, .. }
         | Schedule::WarmupStableDecay { peak, .. }
+        | Schedule::CosineRestarts { peak, .. }
+        | Schedule::OneCycle { peak, .. }
         | Schedule::Step { peak, .. } => peak,
     }
 }
@@ -138,9 +140,13 @@ pub(super) fn scaled(mut schedule: Schedule, by: f64) -> Schedule {
         Schedule::Step { peak, .. } => *peak *= by,
         Schedule::Linear { peak, minimum, .. }
         | Schedule::Cosine { peak, minimum, .. }
+        | Schedule::CosineRestarts { peak, minimum, .. }
         | Schedule::WarmupStableDecay { peak, minimum, .. } => {
             *peak *= by;
             *minimum *= by;
+        }
+        Schedule::OneCycle { peak, initial, minimum, .. } => {
+            [peak, initial, minimum].into_iter().for_each(|rate| *rate *= by);
         }
     }
     schedule
@@ -151,6 +157,8 @@ pub(crate) fn held(schedule: Schedule, from: u64, steps: u64) -> Schedule {
     let (peak, rise) = match schedule {
         Schedule::Cosine { peak, warmup, .. }
         | Schedule::Linear { peak, warmup, .. }
+        | Schedule::CosineRestarts { peak, warmup, .. }
+        | Schedule::OneCycle { peak, rise: warmup, .. }
         | Schedule::WarmupStableDecay { peak, warmup, .. } => (peak, warmup),
         Schedule::Constant { .. } | Schedule::Step { .. } => (peak(schedule), 0),
     };

@@ -297,8 +297,9 @@ fn schedule_end(schedule: Schedule) -> Option<u64> {
     match schedule {
         Schedule::Cosine { warmup, total, .. }
         | Schedule::Linear { warmup, total, .. }
+        | Schedule::OneCycle { rise: warmup, total, .. }
         | Schedule::WarmupStableDecay { warmup, total, .. } => Some(total.max(warmup)),
-        Schedule::Constant { .. } | Schedule::Step { .. } => None,
+        Schedule::Constant { .. } | Schedule::CosineRestarts { .. } | Schedule::Step { .. } => None,
     }
     // A warm-up to a constant peak has no end.
     .filter(|end| *end < u64::MAX)

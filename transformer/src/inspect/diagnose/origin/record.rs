@@ -185,7 +185,7 @@ impl Origin {
     pub fn overflowed(&self) -> bool {
         self.fault.is_some_and(|f| {
             let pole = match f.step {
-                Arithmetic::Ln => f.left == 0.0,
+                Arithmetic::Ln | Arithmetic::Power => f.left == 0.0,
                 Arithmetic::Divide => f.right == 0.0,
                 _ => false,
             };
