@@ -5,6 +5,7 @@ pub(crate) mod chinchilla;
 pub(crate) mod microgpt;
 pub(crate) mod page;
 pub(crate) mod python;
+pub(crate) mod superposition;
 
 use page::{Lab, Page, Result};
 
@@ -18,8 +19,14 @@ pub(crate) struct Paper {
     pub(crate) page: fn(&Lab<'_>) -> Result<Page>,
 }
 
-pub(crate) const PAPERS: [Paper; 3] = [
+pub(crate) const PAPERS: [Paper; 4] = [
     Paper { name: "microgpt", file: "microgpt.rs", seconds: 2, page: microgpt::page },
     Paper { name: "bigram", file: "bigram.rs", seconds: 1, page: bigram::page },
     Paper { name: "chinchilla", file: "chinchilla.rs", seconds: 5, page: chinchilla::page },
+    Paper {
+        name: "superposition",
+        file: "superposition.rs",
+        seconds: 9,
+        page: superposition::page,
+    },
 ];
