@@ -2,6 +2,7 @@
 
 pub(crate) mod bigram;
 pub(crate) mod chinchilla;
+pub(crate) mod collapse;
 pub(crate) mod microgpt;
 pub(crate) mod page;
 pub(crate) mod python;
@@ -19,7 +20,7 @@ pub(crate) struct Paper {
     pub(crate) page: fn(&Lab<'_>) -> Result<Page>,
 }
 
-pub(crate) const PAPERS: [Paper; 4] = [
+pub(crate) const PAPERS: [Paper; 5] = [
     Paper { name: "microgpt", file: "microgpt.rs", seconds: 2, page: microgpt::page },
     Paper { name: "bigram", file: "bigram.rs", seconds: 1, page: bigram::page },
     Paper { name: "chinchilla", file: "chinchilla.rs", seconds: 5, page: chinchilla::page },
@@ -29,4 +30,5 @@ pub(crate) const PAPERS: [Paper; 4] = [
         seconds: 9,
         page: superposition::page,
     },
+    Paper { name: "collapse", file: "collapse.rs", seconds: 1, page: collapse::page },
 ];
