@@ -3,6 +3,7 @@
 pub(crate) mod bigram;
 pub(crate) mod chinchilla;
 pub(crate) mod collapse;
+pub(crate) mod linear_attention;
 pub(crate) mod microgpt;
 pub(crate) mod page;
 pub(crate) mod python;
@@ -20,7 +21,7 @@ pub(crate) struct Paper {
     pub(crate) page: fn(&Lab<'_>) -> Result<Page>,
 }
 
-pub(crate) const PAPERS: [Paper; 5] = [
+pub(crate) const PAPERS: [Paper; 6] = [
     Paper { name: "microgpt", file: "microgpt.rs", seconds: 2, page: microgpt::page },
     Paper { name: "bigram", file: "bigram.rs", seconds: 1, page: bigram::page },
     Paper { name: "chinchilla", file: "chinchilla.rs", seconds: 5, page: chinchilla::page },
@@ -31,4 +32,5 @@ pub(crate) const PAPERS: [Paper; 5] = [
         page: superposition::page,
     },
     Paper { name: "collapse", file: "collapse.rs", seconds: 1, page: collapse::page },
+    Paper { name: "linear_attention", file: "linear_attention.rs", seconds: 9, page: linear_attention::page },
 ];
