@@ -2,9 +2,12 @@
 
 pub(crate) mod bigram;
 pub(crate) mod chinchilla;
+pub(crate) mod collapse;
+pub(crate) mod linear_attention;
 pub(crate) mod microgpt;
 pub(crate) mod page;
 pub(crate) mod python;
+pub(crate) mod superposition;
 
 use page::{Lab, Page, Result};
 
@@ -18,8 +21,16 @@ pub(crate) struct Paper {
     pub(crate) page: fn(&Lab<'_>) -> Result<Page>,
 }
 
-pub(crate) const PAPERS: [Paper; 3] = [
+pub(crate) const PAPERS: [Paper; 6] = [
     Paper { name: "microgpt", file: "microgpt.rs", seconds: 2, page: microgpt::page },
     Paper { name: "bigram", file: "bigram.rs", seconds: 1, page: bigram::page },
     Paper { name: "chinchilla", file: "chinchilla.rs", seconds: 5, page: chinchilla::page },
+    Paper {
+        name: "superposition",
+        file: "superposition.rs",
+        seconds: 9,
+        page: superposition::page,
+    },
+    Paper { name: "collapse", file: "collapse.rs", seconds: 1, page: collapse::page },
+    Paper { name: "linear_attention", file: "linear_attention.rs", seconds: 9, page: linear_attention::page },
 ];
