@@ -2,7 +2,7 @@
 
 mod product;
 
-use crate::operators::operators;
+use crate::operators::{Constants, operators};
 use linalg::{Factor, Real, ViewMut};
 use num_traits::{One, Zero};
 use std::cmp::Ordering;
@@ -128,6 +128,35 @@ impl<T: Real> Neg for Dual<T> {
     #[inline(always)]
     fn neg(self) -> Self {
         Dual::new(-self.value, -self.derivative)
+    }
+}
+
+impl<T: Real> Constants for Dual<T> {
+    #[inline(always)]
+    fn add_constant(self, c: f64) -> Self {
+        Dual::new(self.value + T::from_f64(c), self.derivative)
+    }
+    #[inline(always)]
+    fn sub_constant(self, c: f64) -> Self {
+        Dual::new(self.value - T::from_f64(c), self.derivative)
+    }
+    #[inline(always)]
+    fn mul_constant(self, c: f64) -> Self {
+        let c = T::from_f64(c);
+        Dual::new(self.value * c, self.derivative * c)
+    }
+    #[inline(always)]
+    fn div_constant(self, c: f64) -> Self {
+        let c = T::from_f64(c);
+        Dual::new(self.value / c, self.derivative / c)
+    }
+    #[inline(always)]
+    fn constant_add(self, c: f64) -> Self {
+        self.add_constant(c)
+    }
+    #[inline(always)]
+    fn constant_mul(self, c: f64) -> Self {
+        self.mul_constant(c)
     }
 }
 

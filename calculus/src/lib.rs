@@ -10,9 +10,11 @@
 //!
 //! * **Differentiation of plain closures.** [`derivative`], [`gradient`], [`jacobian`], [`hessian`],
 //!   [`hessian_vector_product`] and others take a Rust closure. It runs on numbers that carry derivatives: [`Dual`]
-//!   (forward mode), [`Traced`] (reverse mode), [`taylor::Series`] (all orders). Each is a [`linalg::Real`], so *any*
-//!   function of this workspace can be differentiated. [`Witness`] is another such scalar: it records the operation
-//!   that made a value non-finite.
+//!   (forward mode), [`DualVector`] (forward mode by several variables), [`Traced`] (reverse mode), [`taylor::Series`]
+//!   (all orders). Each is a [`linalg::Real`], so *any* function of this workspace can be differentiated; [`prelude`] has
+//!   the methods that closures need. A function for several of these scalars is a generic one, `fn f<T: Real>(x: &[T])`,
+//!   or a [`landscape::Field`]. [`Witness`] is another such scalar: it records the operation that made a value
+//!   non-finite.
 //! * **Differentiation of a recorded step.** [`Recorder`] records a computation once, as an ordered list of named
 //!   operations over named matrices; [`Tape`] replays it, forward and backward. Networks are trained with it.
 //!   [`activation`] holds the functions between two linear maps.
@@ -238,6 +240,7 @@ pub mod clip;
 pub mod depth;
 mod differentiate;
 mod dual;
+mod dual_vector;
 #[doc(hidden)]
 pub mod example;
 pub mod gauss_newton;
@@ -277,6 +280,7 @@ pub use differentiate::{
     jacobian_by_rows, jvp, trace, value_and_gradient, vjp,
 };
 pub use dual::Dual;
+pub use dual_vector::{DualVector, forward_gradient};
 pub use recorder::{Planned, RecordError, Recorder, Var};
 pub use tape::{Parameter, Recompute, Row, Source, Tape, TapeMemory, hidden_matrices, matrices};
 pub use traced::{Trace, Traced};

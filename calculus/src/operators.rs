@@ -1,13 +1,52 @@
 //! Operators shared by all scalars that carry derivatives: what can be typed with `f64` can be typed with them.
 
+use linalg::Real;
+
+/// Arithmetic with a constant on the right (`x − 2`) or on the left (`2 − x`), where it can be less work than with a
+/// number that carries derivatives.
+pub(crate) trait Constants: Real {
+    #[inline(always)]
+    fn add_constant(self, c: f64) -> Self {
+        self + Self::from_f64(c)
+    }
+    #[inline(always)]
+    fn sub_constant(self, c: f64) -> Self {
+        self - Self::from_f64(c)
+    }
+    #[inline(always)]
+    fn mul_constant(self, c: f64) -> Self {
+        self * Self::from_f64(c)
+    }
+    #[inline(always)]
+    fn div_constant(self, c: f64) -> Self {
+        self / Self::from_f64(c)
+    }
+    #[inline(always)]
+    fn constant_add(self, c: f64) -> Self {
+        Self::from_f64(c) + self
+    }
+    #[inline(always)]
+    fn constant_sub(self, c: f64) -> Self {
+        Self::from_f64(c) - self
+    }
+    #[inline(always)]
+    fn constant_mul(self, c: f64) -> Self {
+        Self::from_f64(c) * self
+    }
+    #[inline(always)]
+    fn constant_div(self, c: f64) -> Self {
+        Self::from_f64(c) / self
+    }
+}
+
 /// Implements `a ∘= b`, all of `∘` with references and with a constant on either side, `sum()`, `product()` and
-/// `From<f64>`, for a [`linalg::Real`] that already has `+ − · /`.
+/// `From<f64>`, for [`Constants`] that already have `+ − · /`.
 macro_rules! operators {
     ([$($generics:tt)*] $scalar:ty) => {
-        crate::operators::operators! { @one [$($generics)*] $scalar, Add add AddAssign add_assign }
-        crate::operators::operators! { @one [$($generics)*] $scalar, Sub sub SubAssign sub_assign }
-        crate::operators::operators! { @one [$($generics)*] $scalar, Mul mul MulAssign mul_assign }
-        crate::operators::operators! { @one [$($generics)*] $scalar, Div div DivAssign div_assign }
+        crate::operators::operators! { @one [$($generics)*] $scalar, Add add AddAssign add_assign add_constant constant_add }
+        crate::operators::operators! { @one [$($generics)*] $scalar, Sub sub SubAssign sub_assign sub_constant constant_sub }
+        crate::operators::operators! { @one [$($generics)*] $scalar, Mul mul MulAssign mul_assign mul_constant constant_mul }
+        crate::operators::operators! { @one [$($generics)*] $scalar, Div div DivAssign div_assign div_constant constant_div }
         crate::operators::operators! { @fold [$($generics)*] $scalar, Sum sum zero + }
         crate::operators::operators! { @fold [$($generics)*] $scalar, Product product one * }
 
@@ -27,7 +66,8 @@ macro_rules! operators {
             }
         }
     };
-    (@one [$($generics:tt)*] $scalar:ty, $op:ident $method:ident $assign:ident $assigned:ident) => {
+    (@one [$($generics:tt)*] $scalar:ty, $op:ident $method:ident $assign:ident $assigned:ident
+        $right:ident $left:ident) => {
         impl<$($generics)*> std::ops::$assign for $scalar {
             #[inline(always)]
             fn $assigned(&mut self, other: Self) {
@@ -46,7 +86,7 @@ macro_rules! operators {
             type Output = Self;
             #[inline(always)]
             fn $method(self, other: f64) -> Self {
-                std::ops::$op::$method(self, <Self as linalg::Real>::from_f64(other))
+                crate::operators::Constants::$right(self, other)
             }
         }
 
@@ -54,7 +94,7 @@ macro_rules! operators {
             type Output = $scalar;
             #[inline(always)]
             fn $method(self, other: $scalar) -> $scalar {
-                std::ops::$op::$method(<$scalar as linalg::Real>::from_f64(self), other)
+                crate::operators::Constants::$left(other, self)
             }
         }
 

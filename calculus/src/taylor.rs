@@ -10,7 +10,7 @@
 //! Derivatives*, 2008, chapter 13.
 
 use crate::dual::{bell, slope_of_tanh};
-use crate::operators::operators;
+use crate::operators::{Constants, operators};
 use linalg::Real;
 use num_traits::{One, Zero};
 use std::cmp::Ordering;
@@ -260,6 +260,8 @@ impl<T: Real, const N: usize> Neg for Series<T, N> {
         Series(self.0.map(|c| -c))
     }
 }
+
+impl<T: Real, const N: usize> Constants for Series<T, N> {}
 
 operators! { [T: Real, const N: usize] Series<T, N> }
 

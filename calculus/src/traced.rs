@@ -7,7 +7,7 @@
 //! and Walther, *Evaluating Derivatives*, 2008, chapter 3.
 
 use crate::dual::{bell, slope_of_power, slope_of_tanh};
-use crate::operators::operators;
+use crate::operators::{Constants, operators};
 use linalg::Real;
 use num_traits::{One, Zero};
 use std::any::Any;
@@ -31,8 +31,8 @@ const ABSENT: u32 = u32::MAX;
 /// list. `Traced<Dual<f64>>` is forward over reverse: the derivative of the gradient. Comparisons use only the value. A
 /// plain `f64` beside a `Traced` is a constant: `2.0 * x`.
 ///
-/// Values, and derivatives at singular points, equal those of [`crate::Dual`], except if a constant meets ∞: a dual
-/// number may then compute 0·∞ = NaN, but the list has no line for a constant.
+/// Values, and derivatives at singular points, equal those of [`crate::Dual`], except if a dual number that is a constant
+/// meets ∞: it may compute 0·∞ = NaN, but the list has no line for a constant.
 ///
 /// # Panics
 /// If a number is used after its recording has ended or on another thread, or if variables of two recordings meet. This
@@ -307,6 +307,8 @@ impl<T: Real> Neg for Traced<T> {
         self.unary("negative", -self.value, -T::one())
     }
 }
+
+impl<T: Real> Constants for Traced<T> {}
 
 operators! { [T: Real] Traced<T> }
 

@@ -14,7 +14,7 @@
 //! Floats: NaN stays NaN; an infinite sum equals that of a plain loop.
 
 use crate::Real;
-use crate::real::{epsilon, is_nan};
+use crate::real::is_nan;
 
 /// Returns the rounded sum of a and b, and its rounding error: together exactly a + b, unless the sum overflows.
 ///
@@ -33,7 +33,8 @@ pub fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
 #[inline(always)]
 pub(crate) fn two_product<T: Real>(a: T, b: T) -> (T, T) {
     // 2²⁷ + 1 or 2¹² + 1: half of the digits of `f64` and of `f32`.
-    let splitter = T::from_f64(if epsilon::<T>() < 1e-10 { 134_217_729.0 } else { 4097.0 });
+    let double = T::from_f64(1e300).to_f64().is_finite();
+    let splitter = T::from_f64(if double { 134_217_729.0 } else { 4097.0 });
     let halves = |x: T| {
         let scaled = splitter * x;
         let high = scaled - (scaled - x);

@@ -4,10 +4,11 @@
 //! mixes values and maps one space to another. The derivative of *any* smooth map is a linear map, so all other
 //! branches use it for their derivatives.
 //!
-//! The functions answer four questions about vectors: *how large* ([`norm`]), *in which direction* ([`similarity`],
-//! [`projection`], [`basis`]), *mapped to where* ([`affine`], [`product`], [`rotation`]), and *how many directions*
-//! ([`symmetric`], [`svd`], [`spectrum`], [`low_rank`], [`principal`]). A transformer uses all four: attention compares
-//! directions, a layer maps vectors, clipping measures lengths, and an [`adapter`] relies on few directions.
+//! The functions answer five questions about vectors: *how large* ([`norm`]), *in which direction* ([`similarity`],
+//! [`projection`], [`basis`]), *mapped to where* ([`affine`], [`product`], [`rotation`]), *from where* ([`lu`],
+//! [`least_squares`], [`conjugate_gradient`]), and *how many directions* ([`symmetric`], [`svd`], [`spectrum`],
+//! [`low_rank`], [`principal`]). A transformer uses all: attention compares directions, a layer maps vectors, a probe is
+//! solved for, clipping measures lengths, and an [`adapter`] relies on few directions.
 //!
 //! Most functions are plain: [`similarity::cosine`] takes two slices. For operations that a training step needs with
 //! their derivative, there is also a [`Primitive`]; [`apply`] and [`pullback`] evaluate any primitive as a plain
@@ -146,7 +147,7 @@
 //! ```
 //!
 //! The numbered programs in `examples/` continue: neighbours and principal components of the letters of a text, the
-//! error of low rank, 1/√d, rotations, Lanczos against a closed-form spectrum.
+//! error of low rank, 1/√d, rotations, Lanczos against a closed-form spectrum, a scaling law with its uncertainty.
 //!
 //! ## An operation in three lines
 //!

@@ -197,6 +197,32 @@ for position, base in ((1, 10000), (17, 10000), (2047, 10000), (131071, 500000))
     code = [f(position * mpmath.power(base, mpmath.mpf(-2 * i) / 6)) for i in range(3) for f in (mpmath.sin, mpmath.cos)]
     row("sinusoid_6", [position, base], code, MPMATH)
 
+# --- systems without a square, spectra without symmetry -----------------------------------------------------------------
+
+for m, n in ((5, 2), (9, 4), (4, 4)):
+    a, right = matrix(m, n), vector(m)
+    # By the normal equations, at 60 digits: AᵀA = RᵀR.
+    square = m_matrix(a).T * m_matrix(a)
+    row("triangle", [a], [v for j in range(n) for v in mpmath.cholesky(square).T[:, j]], MPMATH)
+    found = mpmath.lu_solve(square, m_matrix(a).T * mpmath.matrix(exact(right)))
+    row("least_squares", [a, right], [v for v in found], MPMATH)
+    if m > n:
+        rest = mpmath.matrix(exact(right)) - m_matrix(a) * found
+        deviation = mpmath.sqrt(mpmath.fsum(v * v for v in rest) / (m - n))
+        inverse = square**-1
+        row("standard_errors", [a, right], [deviation * mpmath.sqrt(inverse[j, j]) for j in range(n)], MPMATH)
+    row("pseudo_inverse", [a], np.linalg.pinv(a), NUMPY)
+    row("polar", [a], scipy.linalg.polar(a)[0], SCIPY)
+row("pseudo_inverse", [deficient], np.linalg.pinv(deficient, rcond=1e-10), NUMPY)
+right = vector(5)
+row("shortest_solution", [deficient, right], np.linalg.lstsq(deficient, right, rcond=1e-10)[0], NUMPY)
+for n in (3, 5, 8):
+    a = matrix(n, n)
+    values = mpmath.eig(m_matrix(a), left=False, right=False)
+    values = sorted(values, key=lambda v: (-round(float(abs(v)), 12), -v.imag))
+    row("any_eigenvalues", [a], [part for v in values for part in (v.real, v.imag)], MPMATH)
+    row("spectral_radius", [a], abs(values[0]), MPMATH)
+
 path = pathlib.Path(__file__).with_suffix(".json")
 path.write_text("[\n" + ",\n".join(json.dumps(r) for r in rows) + "\n]\n")
 print(f"{len(rows)} rows, {sum(len(r['expected']) for r in rows)} values")

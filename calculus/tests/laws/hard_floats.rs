@@ -122,10 +122,12 @@ fn slopes_of_one_variable_are_the_same_forward_and_reverse() {
 }
 
 #[test]
-fn a_constant_beside_infinity_is_still_in_forward_mode_only() {
-    // x/c at ∞: the dual number multiplies the constant's slope 0 by ∞; the list has no line for it.
-    assert!(derivative(|x| x / 2.0, INF).is_nan());
+fn a_constant_beside_infinity_is_still() {
+    // A plain number has no slope that ∞ could meet, nor has it a line in the list.
+    assert_eq!(derivative(|x| x / 2.0, INF), 0.5);
     assert_eq!(gradient(|x| x[0] / 2.0, &[INF]), [0.5]);
+    // A dual number has a slope: 0·∞.
+    assert!(derivative(|x| x / Dual::constant(2.0), INF).is_nan());
 }
 
 #[test]

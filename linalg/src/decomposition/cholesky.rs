@@ -12,7 +12,10 @@
 use crate::decomposition::lu::in_range;
 use crate::error::{finite, square};
 use crate::norm::{exponent, times_power};
-use crate::{Error, Matrix, Real, Shape, ShapeError, simd, vector};
+use crate::{Error, Matrix, Real, Shape, ShapeError, product_add, simd, transposed, vector};
+
+/// The number of columns that are decomposed one by one, before a product subtracts them from the rest.
+const PANEL: usize = 32;
 
 /// The decomposition <var>A = L·Lᵀ</var>.
 ///
@@ -52,31 +55,41 @@ impl<T: Real> Cholesky<T> {
         let exponents: Vec<i32> =
             (0..n).map(|i| exponent(a[(i, i)]).unwrap_or(0).div_euclid(2)).collect();
         let scale = |x: T, i: usize, j: usize| times_power(x, -exponents[i] - exponents[j]);
-        let mut l = Matrix::zeros(n, n);
-        for j in 0..n {
-            // Column by column, as they are stored: column j loses lⱼₖ times column k.
-            let (done, rest) = l.as_mut_slice().split_at_mut(j * n);
-            let column = &mut rest[j..n];
-            column.iter_mut().enumerate().for_each(|(i, x)| *x = scale(a[(j + i, j)], j + i, j));
-            simd(
-                #[inline(always)]
-                || {
-                    for known in done.chunks_exact(n) {
-                        vector::axpy(column, -known[j], &known[j..]);
-                    }
-                },
-            );
-            let square = column[0];
-            // Written so that it also catches NaN, which can result from an indefinite matrix near overflow.
-            let positive = square.to_f64() > 0.0;
-            if !positive {
-                let value = times_power(square, 2 * exponents[j]).to_f64();
-                return Err(Error::NotPositiveDefinite { pivot: j, value });
+        let mut l = Matrix::from_fn(n, n, |i, j| match i < j {
+            true => T::zero(),
+            false => scale(a[(i, j)], i, j),
+        });
+        for first in (0..n).step_by(PANEL) {
+            let end = (first + PANEL).min(n);
+            for j in first..end {
+                // Column by column, as they are stored: column j loses lⱼₖ times column k.
+                let (done, rest) = l.as_mut_slice().split_at_mut(j * n);
+                let column = &mut rest[j..n];
+                simd(
+                    #[inline(always)]
+                    || {
+                        for known in done[first * n..].chunks_exact(n) {
+                            vector::axpy(column, -known[j], &known[j..]);
+                        }
+                    },
+                );
+                let square = column[0];
+                // Written so that it also catches NaN, which can result from an indefinite matrix near overflow.
+                let positive = square.to_f64() > 0.0;
+                if !positive {
+                    let value = times_power(square, 2 * exponents[j]).to_f64();
+                    return Err(Error::NotPositiveDefinite { pivot: j, value });
+                }
+                let root = square.sqrt();
+                column[0] = root;
+                column[1..].iter_mut().for_each(|x| *x /= root);
             }
-            let root = square.sqrt();
-            column[0] = root;
-            column[1..].iter_mut().for_each(|x| *x /= root);
+            // The panel's part of all columns beside it is a product, which also writes above the diagonal.
+            let (panel, mut rest) = l.columns_range_pair_mut(first..end, end..);
+            let below = panel.rows_range(end..);
+            product_add(rest.rows_range_mut(end..), -T::one(), below, transposed(below));
         }
+        l.fill_upper_triangle(T::zero(), 1);
         let lower = Matrix::from_fn(n, n, |i, j| times_power(l[(i, j)], exponents[i]));
         Ok(Cholesky { lower, scaled: l, exponents })
     }
@@ -216,6 +229,25 @@ mod tests {
             // Only if rounding cannot change the answer.
             prop_assume!(smallest.abs() > 1e-9 * a.norm());
             prop_assert_eq!(Cholesky::of(&a).is_ok(), smallest > 0.0);
+        }
+    }
+
+    /// More columns than two panels, the last one partial.
+    #[test]
+    fn panels_make_the_whole() {
+        for n in [PANEL - 1, PANEL, PANEL + 1, 2 * PANEL + 5] {
+            let a = gram(&draw(n as u64, n + 3, n)) + Matrix::identity(n, n);
+            let root = Cholesky::of(&a).unwrap();
+            let l = root.lower();
+            assert!(gap(&product(l, &l.transpose()), &a) <= 16.0 * E * a.norm(), "{n}");
+            assert!((0..n).all(|i| (i + 1..n).all(|j| l[(i, j)] == 0.0)), "{n}");
+            let mut broken = a.clone();
+            broken[(n - 2, n - 2)] = -1.0;
+            let error = Cholesky::of(&broken).unwrap_err();
+            assert!(
+                matches!(error, Error::NotPositiveDefinite { pivot, .. } if pivot == n - 2),
+                "{error}"
+            );
         }
     }
 

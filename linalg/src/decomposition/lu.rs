@@ -11,7 +11,11 @@
 
 use crate::error::{finite, square};
 use crate::norm::{exponent, times_power};
-use crate::{Error, Matrix, Real, Shape, simd, vector};
+use crate::{Error, Matrix, Real, Shape, product_add, simd, vector};
+use std::ops::Range;
+
+/// The number of columns that are eliminated one by one, before a product eliminates them from the rest.
+const PANEL: usize = 32;
 
 /// The decomposition <var>P·A = L·U</var> of a square matrix.
 ///
@@ -64,37 +68,30 @@ impl<T: Real> Lu<T> {
         let (mut f, mut order, mut odd, mut singular) =
             (a.clone(), Vec::from_iter(0..n), false, None);
         let exponents = equilibrate(&mut f);
-        for k in 0..n {
-            let size = |i: usize| f[(i, k)].to_f64().abs();
-            // The first row with the largest element.
-            let pivot = (k..n).fold(k, |best, i| if size(i) > size(best) { i } else { best });
-            if size(pivot) == 0.0 {
-                singular = singular.or(Some(k));
-                continue;
+        for first in (0..n).step_by(PANEL) {
+            let end = (first + PANEL).min(n);
+            for k in first..end {
+                let size = |i: usize| f[(i, k)].to_f64().abs();
+                // The first row with the largest element.
+                let pivot = (k..n).fold(k, |best, i| if size(i) > size(best) { i } else { best });
+                if size(pivot) == 0.0 {
+                    singular = singular.or(Some(k));
+                    continue;
+                }
+                if pivot != k {
+                    f.swap_rows(k, pivot);
+                    order.swap(k, pivot);
+                    odd = !odd;
+                }
+                let pivot = f[(k, k)];
+                f.as_mut_slice()[k * n..][k + 1..n].iter_mut().for_each(|x| *x /= pivot);
+                eliminate(&mut f, k, k + 1..end, n);
             }
-            if pivot != k {
-                f.swap_rows(k, pivot);
-                order.swap(k, pivot);
-                odd = !odd;
-            }
-            // Column by column, as they are stored: column j loses its row k times column k.
-            let (done, rest) = f.as_mut_slice().split_at_mut((k + 1) * n);
-            let column = &mut done[k * n..];
-            let pivot = column[k];
-            let shares = &mut column[k + 1..];
-            shares.iter_mut().for_each(|x| *x /= pivot);
-            let shares = &*shares;
-            simd(
-                #[inline(always)]
-                || {
-                    for other in rest.chunks_exact_mut(n) {
-                        let above = other[k];
-                        for (x, &share) in other[k + 1..].iter_mut().zip(shares) {
-                            *x -= share * above;
-                        }
-                    }
-                },
-            );
+            // The panel's part of the rows beside it, and then of all rows below: a product.
+            (first..end).for_each(|k| eliminate(&mut f, k, end..n, end));
+            let (panel, mut rest) = f.columns_range_pair_mut(first..end, end..);
+            let (above, below) = rest.rows_range_pair_mut(first..end, end..);
+            product_add(below, -T::one(), panel.rows_range(end..), above.as_view());
         }
         Ok(Lu { factors: f, order, odd, exponents, singular })
     }
@@ -180,6 +177,22 @@ impl<T: Real> Lu<T> {
         let ln = diagonal().fold(T::zero(), |sum, u| sum + u.abs().ln());
         LogDeterminant { sign, ln: ln + T::from_f64(power * std::f64::consts::LN_2) }
     }
+}
+
+/// Subtracts row k times column k from some columns, in the rows from k + 1 to `end`: column by column, as they are stored.
+fn eliminate<T: Real>(f: &mut Matrix<T>, k: usize, columns: Range<usize>, end: usize) {
+    let n = f.nrows();
+    let (done, rest) = f.as_mut_slice().split_at_mut(columns.start * n);
+    let (shares, rest) = (&done[k * n..][k + 1..end], &mut rest[..columns.len() * n]);
+    simd(
+        #[inline(always)]
+        || {
+            for column in rest.chunks_exact_mut(n) {
+                let above = column[k];
+                vector::axpy(&mut column[k + 1..end], -above, shares);
+            }
+        },
+    );
 }
 
 /// Computes <var>x ← 2^(−columns)·solve(2^(−rows)·x)</var>, a linear map. x is first multiplied by a power of two: near
@@ -327,6 +340,27 @@ mod tests {
             let b = Matrix::from_fn(b.nrows(), a.nrows(), |i, j| b[(i, j % b.ncols())]);
             let (ab, ba) = (trace(&product(&a, &b)).unwrap(), trace(&product(&b, &a)).unwrap());
             prop_assert!((ab - ba).abs() <= 64.0 * E * a.norm() * b.norm());
+        }
+    }
+
+    /// More columns than two panels, the last one partial; also a zero pivot in the second panel.
+    #[test]
+    fn panels_make_the_whole() {
+        for n in [PANEL - 1, PANEL, PANEL + 1, 2 * PANEL + 5] {
+            let (mut a, b) = (crate::laws::draw(n as u64, n, n), crate::laws::draw(1, n, 2));
+            let lu = Lu::of(&a).unwrap();
+            let triangle = |i: usize, j: usize| {
+                if i > j { lu.factors[(i, j)] } else { f64::from(u8::from(i == j)) }
+            };
+            let lower = Matrix::from_fn(n, n, triangle);
+            assert!(lower.iter().all(|x| x.abs() <= 1.0), "{n}: a pivot is the largest");
+            let x = lu.solve(&b).unwrap();
+            assert!(gap(&product(&a, &x), &b) <= 64.0 * E * a.norm() * x.norm(), "{n}");
+            let ln: f64 = Svd::of(&a).unwrap().values.iter().map(|s| s.ln()).sum();
+            assert!((lu.log_determinant().ln - ln).abs() <= 1e-11 * ln.abs(), "{n}");
+            let last = n - 1;
+            a.set_column(last, &Matrix::zeros(n, 1).column(0));
+            assert_eq!(Lu::of(&a).unwrap().solve(&b).unwrap_err(), Error::Singular { pivot: last });
         }
     }
 

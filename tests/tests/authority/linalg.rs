@@ -3,12 +3,17 @@
 use linalg::adapter::Adapter;
 use linalg::cholesky::Cholesky;
 use linalg::krylov::{End, Lanczos, operator, power_iteration, start_vector};
+use linalg::least_squares::LeastSquares;
 use linalg::low_rank::LowRank;
+use linalg::polar::Polar;
 use linalg::principal::PrincipalComponents;
+use linalg::qr::Qr;
 use linalg::rotation::{Pairs, rotate};
 use linalg::svd::Svd;
 use linalg::symmetric::SymmetricEigen;
-use linalg::{Matrix, affine, basis, gram, lu, norm, outer, projection, scaled_dot, similarity};
+use linalg::{
+    Matrix, affine, basis, eigenvalues, gram, lu, norm, outer, projection, scaled_dot, similarity,
+};
 use linalg::{sinusoid, spectrum};
 use std::collections::BTreeSet;
 use tests::authority::{Entry, table};
@@ -136,6 +141,24 @@ fn values(entry: &Entry) -> Result<(Vec<f64>, f64), linalg::Error> {
             positioned(rotate(&x.vector(), x.number(), x.number(), Pairs::Halves)?, entry)
         }
         "sinusoid_6" => positioned(sinusoid::position(x.number(), 6, x.number())?, entry),
+        "triangle" => elements(Qr::of(&x.matrix())?.r()),
+        "least_squares" => {
+            let a = x.matrix();
+            let found = LeastSquares::of(&a, &x.vector())?.coefficients;
+            Ok((found, BOUND.max(conditioned(&a)?)))
+        }
+        "standard_errors" => exact(LeastSquares::of(&x.matrix(), &x.vector())?.standard_errors()?),
+        "pseudo_inverse" => elements(Svd::of(&x.matrix())?.pseudo_inverse()?),
+        "shortest_solution" => {
+            let (a, b) = (x.matrix(), x.vector());
+            elements(Svd::of(&a)?.solve(&Matrix::from_vec(b.len(), 1, b))?)
+        }
+        "polar" => elements(Polar::of(&x.matrix())?.orthogonal),
+        "any_eigenvalues" => {
+            let found = eigenvalues::eigenvalues(&x.matrix())?;
+            exact(found.iter().flat_map(|value| [value.re, value.im]).collect())
+        }
+        "spectral_radius" => one(eigenvalues::spectral_radius(&x.matrix())?),
         other => panic!("no function {other}"),
     }
 }

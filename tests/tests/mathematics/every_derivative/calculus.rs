@@ -6,7 +6,7 @@ use calculus::chain::{Chain, Layer};
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
 use calculus::optimizer::{Optimizer, OptimizerConfig, OptimizerKind};
 use calculus::taylor::{self, Series};
-use calculus::{Dual, Parameter, Traced, clip, depth, stability};
+use calculus::{Dual, DualVector, Parameter, Traced, clip, depth, gauss_newton, stability};
 use linalg::{Real, Role, Shape, vector};
 
 /// A hundredth of a polynomial of the fourth degree: derivatives of size 1.
@@ -73,6 +73,19 @@ fn gradient<T: Real>(x: &[T]) -> T {
 fn value_and_gradient<T: Real>(x: &[T]) -> T {
     let (value, slope) = calculus::value_and_gradient(|v| v[0] * v[1] + v[1].exp(), &x[..2]);
     value * seen(&slope)
+}
+
+fn forward_gradient<T: Real>(x: &[T]) -> T {
+    let c = DualVector::constant(x[2]);
+    let (value, slope) =
+        calculus::forward_gradient(|v| v[0] * v[1] * c + v[1].exp(), &[x[0], x[1]]);
+    value * seen(&slope)
+}
+
+fn gauss_newton_product<T: Real>(x: &[T]) -> T {
+    let outputs = |v: &[Traced<Dual<T>>]| vec![v[0] * v[1], v[1].sin()];
+    let loss = |y: &[Traced<Dual<T>>]| y[0] * y[0] * y[1] + y[1].exp();
+    seen(&gauss_newton::gauss_newton_product(outputs, loss, &x[..2], &x[2..4]))
 }
 
 fn jacobian<T: Real>(x: &[T]) -> T {
@@ -193,6 +206,8 @@ pub(crate) fn cases() -> Vec<Case> {
         "differentiate::jacobian_by_rows" => jacobian_by_rows;
         "differentiate::hessian_vector_product" => hessian_vector_product;
         "differentiate::hessian" => hessian;
+        "dual_vector::forward_gradient" => forward_gradient;
+        "gauss_newton::gauss_newton_product" => gauss_newton_product;
         "landscape::Bowl::at" => |x| Bowl(&[2.0, 8.0, -1.0]).at(&x[..3]);
         "landscape::Rosenbrock::at" => |x| tame(Rosenbrock.at(&x[..3]));
         "landscape::Himmelblau::at" => |x| tame(Himmelblau.at(&x[..2]));

@@ -6,7 +6,10 @@ use linalg::adapter::Adapter;
 use linalg::cholesky::Cholesky;
 use linalg::hadamard::Hadamard;
 use linalg::krylov::{operator, power_iteration};
+use linalg::least_squares::LeastSquares;
 use linalg::lu::Lu;
+use linalg::polar::Polar;
+use linalg::qr::Qr;
 use linalg::{Matrix, Real, affine, apply, basis, gram, lu, matrix, newton_schulz, norm, outer};
 use linalg::{product::Product, transposed};
 use linalg::{projection, pullback, rotation, scaled_dot, similarity, sinusoid, spectrum, vector};
@@ -23,6 +26,13 @@ fn near_the_axes<T: Real>(x: &[T]) -> Matrix<T> {
     let mut a = matrix(3, 3, x);
     (0..3).for_each(|i| a[(i, i)] += T::from_f64(8.0));
     a
+}
+
+/// Three equations for two unknowns, with independent columns and a right-hand side far from their span.
+fn equations<T: Real>(x: &[T]) -> (Matrix<T>, Vec<T>) {
+    let large = |i: usize| T::from_f64(if i == 0 || i == 4 { 8.0 } else { 0.0 });
+    let a = Matrix::from_fn(3, 2, |i, j| x[i + 3 * j] + large(i + 3 * j));
+    (a, vec![x[6], x[7], x[8] + T::from_f64(8.0)])
 }
 
 /// Squares, none of them 0: a spectrum.
@@ -57,8 +67,8 @@ fn pulled_back<T: Real>(x: &[T]) -> T {
 
 pub(crate) fn cases() -> Vec<Case> {
     cases! {
-        "matrix" "column" => |x| {
-            let a = matrix(3, 3, x);
+        "matrix" "column" "from_rows" => |x| {
+            let a = matrix(3, 3, x) + linalg::from_rows(&[[x[0], x[1], x[2]], [x[3], x[4], x[5]], [x[6], x[7], x[8]]]);
             seen(linalg::column(&a.as_view(), 1)) * a[(0, 2)]
         };
         "adapter::Adapter::new" "adapter::Adapter::delta" => |x| {
@@ -101,6 +111,28 @@ pub(crate) fn cases() -> Vec<Case> {
         "cholesky::Cholesky::solve" => |x| {
             let root = Cholesky::of(&definite(x)).expect("definite");
             seen(root.solve(&matrix(3, 1, &x[..3])).expect("shapes").as_slice())
+        };
+        "qr::Qr::of" "qr::Qr::q" "qr::Qr::r" => |x| {
+            let qr = Qr::of(&near_the_axes(x)).expect("finite");
+            seen(qr.q().as_slice()) + seen(qr.r().as_slice())
+        };
+        "qr::Qr::pivoted" "qr::Qr::solve" => |x| {
+            let qr = Qr::pivoted(&near_the_axes(x)).expect("finite");
+            seen(qr.solve(&matrix(3, 1, &x[..3])).expect("independent").as_slice())
+        };
+        "least_squares::LeastSquares::of" => |x| {
+            let (a, b) = equations(x);
+            let fit = LeastSquares::of(&a, &b).expect("independent");
+            seen(&fit.coefficients) + seen(&fit.residuals)
+        };
+        "least_squares::LeastSquares::deviation" "least_squares::LeastSquares::standard_errors" => |x| {
+            let (a, b) = equations(x);
+            let fit = LeastSquares::of(&a, &b).expect("independent");
+            fit.deviation().expect("one more") + seen(&fit.standard_errors().expect("one more"))
+        };
+        "polar::Polar::of" => |x| {
+            let polar = Polar::of(&near_the_axes(x)).expect("full rank");
+            seen(polar.orthogonal.as_slice()) + seen(polar.stretch.as_slice())
         };
         "gram::gram" => |x| seen(gram::gram(&matrix(3, 3, x)).as_slice());
         // The vector of a few iterations, which is a function of the matrix as any other.

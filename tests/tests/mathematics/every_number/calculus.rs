@@ -10,14 +10,16 @@ use calculus::activation::{
     leaky_relu, relu, sigmoid, silu,
 };
 use calculus::chain::{Chain, Layer};
+use calculus::gauss_newton::{GaussNewton, gauss_newton_product};
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
 use calculus::line_search::Backtracking;
+use calculus::newton::Newton;
 use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use calculus::quasi_newton::Lbfgs;
 use calculus::schedule::{EarlyStopping, Plateau, Schedule};
 use calculus::stationary::{Kind, classify, classify_at, curvatures};
 use calculus::taylor::{self, Series};
-use calculus::{Dual, Parameter, Traced, clip, depth, derivative, stability};
+use calculus::{Dual, DualVector, Parameter, Traced, clip, depth, derivative, stability};
 use linalg::{Real, Role, Shape, vector};
 use num_traits::{One, Zero};
 use tests::exact::Exact;
@@ -210,6 +212,13 @@ pub(crate) fn cases() -> Vec<Case> {
             let along = calculus::hessian_vector_product(|v| v[0] * v[0] * v[1], &x[..2], &x[2..]);
             (calculus::hessian(|v| v[0] * v[0] * v[1], &x[..2]), along)
         };
+        "dual_vector::forward_gradient" "dual_vector::DualVector::constant" "dual_vector::DualVector::variable", Tame(2), Conditioned 8.0 => |x| {
+            let (value, slope) = calculus::forward_gradient(|v| v[0] * v[1] * DualVector::constant(v[0].value), &[x[0], x[1]]);
+            (value, (slope, DualVector::<_, 1>::variable(x[0], 0).value))
+        };
+        "gauss_newton::gauss_newton_product", Tame(2), Conditioned 8.0 => |x| {
+            gauss_newton_product(|v| vec![v[0] * v[0]], |y| y[0] * y[0], &x[..1], &x[1..])
+        };
         "landscape::Bowl::at", Tame(2), Conditioned 8.0 => |x| Bowl(&[2.0, 8.0]).at(x);
         "landscape::Rosenbrock::at", Tame(2), Conditioned 16.0 => |x| Rosenbrock.at(x);
         "landscape::Himmelblau::at", Tame(2), Conditioned 16.0 => |x| Himmelblau.at(x);
@@ -287,6 +296,13 @@ pub(crate) fn cases() -> Vec<Case> {
             let higher = found.is_ok_and(|f| f.value > x[0] * x[0]) || least.is_ok_and(|m| m.value > x[0] * x[0]);
             f64::from(u8::from(higher))
         };
+        "newton::Newton::minimize" "gauss_newton::GaussNewton::minimize", Number, Whole 0.0 => |x| {
+            // Never uphill, and they end.
+            let least = Newton::default().minimize(|v| v[0] * v[0], x, 1e-9, 50);
+            let fitted = GaussNewton::default().minimize(|v| vec![v[0]], x, 1e-9, 50);
+            let higher = least.is_ok_and(|m| m.value > x[0] * x[0]) || fitted.is_ok_and(|m| 2.0 * m.value > x[0] * x[0]);
+            f64::from(u8::from(higher))
+        };
         "quasi_newton::Lbfgs::minimize", Number, Whole 0.0 => |x| {
             // Never uphill, and it ends.
             let least = Lbfgs::default().minimize(|v| v[0] * v[0], x, 1e-9, 50);
@@ -299,6 +315,8 @@ pub(crate) fn cases() -> Vec<Case> {
                 Schedule::Cosine { peak, minimum, warmup: 2, total: 9 },
                 Schedule::Linear { peak, minimum, warmup: 2, total: 9 },
                 Schedule::Constant { rate: peak },
+                Schedule::CosineRestarts { peak, minimum, warmup: 2, period: 3, growth: 2 },
+                Schedule::OneCycle { peak, initial: minimum, minimum, rise: 3, total: 9 },
             ];
             let rates = all.iter().flat_map(|s| [2, 3, 5, 8, 9, 1000, u64::MAX].map(|step| s.rate(step)));
             let slack = 4.0 * f64::EPSILON * peak + 5e-324;

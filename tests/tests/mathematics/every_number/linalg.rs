@@ -6,16 +6,20 @@ use linalg::adapter::Adapter;
 use linalg::cholesky::Cholesky;
 use linalg::hadamard::Hadamard;
 use linalg::krylov::{self, Lanczos, operator, power_iteration};
+use linalg::least_squares::LeastSquares;
 use linalg::low_rank::LowRank;
 use linalg::lu::{self, Lu};
 use linalg::newton_schulz::NewtonSchulz;
+use linalg::polar::Polar;
 use linalg::principal::PrincipalComponents;
+use linalg::qr::Qr;
+use linalg::randomised::RandomisedSvd;
 use linalg::rotation::{self, Pairs, Scaling};
 use linalg::svd::{self, Svd};
 use linalg::symmetric::SymmetricEigen;
 use linalg::{
-    Error, Matrix, Real, accurate, affine, apply, basis, gram, matrix, newton_schulz, norm, outer,
-    projection,
+    Error, Matrix, Real, accurate, affine, apply, basis, conjugate_gradient, eigenvalues, gram,
+    hutchinson, matrix, newton_schulz, norm, outer, projection,
 };
 use linalg::{product::Product, transposed};
 use linalg::{pullback, scaled_dot, similarity, sinusoid, spectrum, vector};
@@ -203,6 +207,91 @@ fn symmetric(x: &[f64]) -> Result<Vec<f64>, Error> {
     }))
 }
 
+/// A square of these numbers, divided by the largest and added to 4·1.
+fn near_four<T: Real>(x: &[T]) -> Matrix<T> {
+    let (mut a, size) = (square(x), norm::linf(x));
+    if size > T::zero() {
+        a.iter_mut().for_each(|x| *x /= size);
+    }
+    (0..a.nrows()).for_each(|i| a[(i, i)] += T::from_f64(4.0));
+    a
+}
+
+/// A straight line through three points at −1, 0 and 1.
+fn line<T: Real>(y: &[T]) -> Result<LeastSquares<T>, Error> {
+    let (zero, one) = (T::zero(), T::one());
+    LeastSquares::of(&linalg::from_rows(&[[one, -one], [one, zero], [one, one]]), y)
+}
+
+/// How far A·A⁺ is from 1, and A·x from b, in ε·κ; of a matrix that is singular to rounding nothing.
+fn inverted(x: &[f64]) -> Result<Vec<f64>, Error> {
+    let a = square(x);
+    if largest(&a) > MOST {
+        return Ok(Vec::new());
+    }
+    let (svd, n) = (Svd::of(&a)?, a.nrows());
+    let ones = Matrix::from_element(n, 1, largest(&a));
+    let (Ok(inverse), Ok(solution)) = (svd.pseudo_inverse(), svd.solve(&ones)) else {
+        return Ok(Vec::new());
+    };
+    // What is subnormal has lost digits.
+    let subnormal = |x: &f64| *x != 0.0 && x.abs() < 1e-290;
+    if svd.rank() < n || inverse.iter().chain(&solution).chain(&a).any(subnormal) {
+        return Ok(Vec::new());
+    }
+    let condition = if n > 0 { svd.condition_number()? } else { 1.0 };
+    Ok(measured(x, || {
+        let identity = Matrix::from_fn(n, n, |i, j| Exact::of(f64::from(u8::from(i == j))));
+        vec![
+            apart(&times(&exactly(&a), &exactly(&inverse)), &identity, condition),
+            apart(
+                &times(&exactly(&a), &exactly(&solution)),
+                &exactly(&ones),
+                condition * largest(&a),
+            ),
+        ]
+    }))
+}
+
+/// The eigenvalues of a symmetric matrix, found as those of any.
+fn of_any(x: &[f64]) -> Result<Vec<f64>, Error> {
+    let a = square(x);
+    if largest(&a) > MOST {
+        return Ok(Vec::new());
+    }
+    let a = (&a * 0.5) + (a.transpose() * 0.5);
+    let (all, radius) = (eigenvalues::eigenvalues(&a)?, eigenvalues::spectral_radius(&a)?);
+    let mut found: Vec<f64> = all.iter().map(|value| value.re).collect();
+    found.sort_by(|a, b| b.total_cmp(a));
+    // A pair that nearly coincides may be conjugate, by the square root of a rounding.
+    let apart_by_rounding: Vec<f64> = all.iter().map(|value| value.im).collect();
+    Ok(measured(x, || {
+        let right = eigenvalues(exactly(&a));
+        let size = largest(&a);
+        let most = right.iter().fold(Exact::zero(), |m, x| m.larger(x.abs()));
+        let none = vec![Exact::zero(); found.len()];
+        vec![
+            values_apart(&found, &right, size),
+            values_apart(&[radius], &[most], size),
+            values_apart(&apart_by_rounding, &none, size),
+        ]
+    }))
+}
+
+/// The largest singular value by a projection that loses nothing of so small a matrix.
+fn projected(x: &[f64]) -> Result<Vec<f64>, Error> {
+    let a = square(x);
+    if largest(&a) > MOST {
+        return Ok(Vec::new());
+    }
+    let k = a.nrows().min(1);
+    let found = RandomisedSvd::default().run(&a, k)?;
+    Ok(measured(x, || {
+        let right = singular_values(&exactly(&a));
+        vec![values_apart(&found.values, &right[..k], largest(&a)), skew(&found.u), skew(&found.v)]
+    }))
+}
+
 /// Eckart and Young: what is left out is the singular values that are left out.
 fn low_rank(x: &[f64]) -> Result<Vec<f64>, Error> {
     let a = square(x);
@@ -317,9 +406,9 @@ fn lanczos(x: &[f64]) -> Result<Vec<f64>, Error> {
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut all = cases! {
-        "matrix" "column", Numbers(4), Conditioned 0.0 => |x| {
-            let a = matrix(2, 2, x);
-            [linalg::column(&a.as_view(), 1), linalg::column(&a.as_view(), 0)].concat()
+        "matrix" "column" "from_rows", Numbers(4), Conditioned 0.0 => |x| {
+            let (a, b) = (matrix(2, 2, x), linalg::from_rows(&[[x[0], x[2]], [x[1], x[3]]]));
+            [linalg::column(&a.as_view(), 1), linalg::column(&b.as_view(), 0)].concat()
         };
         "adapter::Adapter::new" "adapter::Adapter::delta", Tame(4), Conditioned 4.0 => |x| adapter(x)?.delta();
         "adapter::Adapter::apply", Tame(8), Conditioned 8.0 => |x| adapter(x)?.apply(&matrix(2, 2, &x[4..]), &matrix(2, 1, &x[..2]))?;
@@ -381,6 +470,30 @@ pub(crate) fn cases() -> Vec<Case> {
             NewtonSchulz::new([(n, n)]).run(a.as_mut_slice(), n, n);
             a
         };
+        "qr::Qr::of" "qr::Qr::q" "qr::Qr::r", Square, Normwise 32.0 => |x| {
+            // Of a matrix that is singular to rounding, the sign of a column means nothing.
+            let qr = Qr::of(&square(x))?;
+            (qr.q().map(|x| x.abs()), qr.r().map(|x| x.abs()))
+        };
+        "qr::Qr::pivoted" "qr::Qr::solve" "qr::Qr::order" "qr::Qr::rank", Square, Normwise 32.0, unless ["independent"] => |x| {
+            let qr = Qr::pivoted(&square(x))?;
+            assert!(qr.rank() <= qr.order().len());
+            let ones = Matrix::from_element(qr.order().len(), 1, Real::from_f64(1.0));
+            qr.solve(&ones)?
+        };
+        "least_squares::LeastSquares::of", Square, Normwise 32.0, unless ["independent"] => |x| {
+            let a = square(x);
+            let ones = vec![Real::from_f64(1.0); a.nrows()];
+            LeastSquares::of(&a, &ones)?.coefficients
+        };
+        // A line through three points.
+        "least_squares::LeastSquares::of" "least_squares::LeastSquares::deviation" "least_squares::LeastSquares::standard_errors"
+            "least_squares::LeastSquares::freedom", Tame(3), Normwise 32.0 => |x| {
+            let fit = line(x)?;
+            assert_eq!(fit.freedom(), 1);
+            (fit.coefficients.clone(), (fit.standard_errors()?, fit.deviation()?))
+        };
+        "polar::Polar::of", Square, Whole 64.0, unless ["full rank"] => |x| Polar::of(&near_four(x))?.orthogonal;
         "lu::Lu::of" "lu::Lu::solve", Square, Normwise 32.0, unless ["singular"] => |x| {
             let a = square(x);
             Lu::of(&a)?.solve(&Matrix::from_element(a.nrows(), 1, Real::from_f64(1.0)))?
@@ -506,6 +619,17 @@ pub(crate) fn cases() -> Vec<Case> {
             [Exact::one(), inverse, inverse]
         };
         "svd::rank" "svd::Svd::rank_above", Square, Whole 0.0 => |x| ranks(x)?;
+        "svd::Svd::pseudo_inverse" "svd::Svd::solve", Square, Whole 64.0 => |x| inverted(x)?;
+        "eigenvalues::eigenvalues" "eigenvalues::spectral_radius", Square, Whole 64.0 => |x| of_any(x)?;
+        "randomised::RandomisedSvd::run", Square, Whole 64.0 => |x| projected(x)?;
+        "conjugate_gradient::solve", Number, Result 4.0, unless ["positive definite", "wrote"] => |x| {
+            let a = x[0].abs();
+            conjugate_gradient::solve(|v: &[f64], y: &mut [f64]| y[0] = a * v[0], &[1.0], 9, 1e-14)?.x
+        }, as |x| Exact::one() / x[0].abs();
+        "hutchinson::trace", Tame(3), Conditioned 8.0 => |x| {
+            let diagonal = |v: &[f64], y: &mut [f64]| (0..3).for_each(|i| y[i] = x[i] * v[i]);
+            hutchinson::trace(diagonal, 3, 2, 1)?.value
+        }, as |x| x[0] + x[1] + x[2];
         "symmetric::SymmetricEigen::of" "symmetric::SymmetricEigen::map", Square, Whole 32.0 => |x| symmetric(x)?;
         "low_rank::LowRank::of" "low_rank::LowRank::matrix" "low_rank::LowRank::spectral_error"
             "low_rank::LowRank::frobenius_error", Square, Whole 32.0 => |x| low_rank(x)?;
