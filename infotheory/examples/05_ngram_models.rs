@@ -27,11 +27,16 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         letters.len()
     );
     println!("nats per letter (perplexity)");
-    println!("  n   add one          Witten–Bell      Kneser–Ney");
+    println!("  n   add one          Witten–Bell      Kneser–Ney       modified");
     for order in 1..=8 {
         let model = NGram::count(order, letters.len(), train);
         print!("{order:>3}");
-        for smoothing in [Smoothing::Additive(1.0), Smoothing::WittenBell, Smoothing::KneserNey] {
+        for smoothing in [
+            Smoothing::Additive(1.0),
+            Smoothing::WittenBell,
+            Smoothing::KneserNey,
+            Smoothing::ModifiedKneserNey,
+        ] {
             let nats = model.cross_entropy(smoothing, rest)?;
             print!("   {:>6.4} ({:>5.2})", nats.0, nats.perplexity());
         }

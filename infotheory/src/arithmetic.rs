@@ -198,6 +198,7 @@ const IN_MEMORY: &str = "memory can be written and read";
 
 /// An encoder that writes symbols, each with its own distribution.
 #[must_use = "the last bits are written by `finish`"]
+#[doc(alias("range_coder", "entropy_coder"))]
 pub struct ArithmeticEncoder<'a> {
     /// `None` only while a symbol is written.
     state: Option<encoder::State<u64, &'a mut BitWriter<Vec<u8>, BigEndian>>>,

@@ -47,6 +47,7 @@ use linalg::{
 /// assert!((cross_entropy(&[1.0, 0.0], &[0.4, 0.6])?.to_bits().0 - 1.3219_f64).abs() < 1e-4);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("nll", "log_loss"))]
 pub fn cross_entropy<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
     let zero = T::zero();
@@ -74,6 +75,7 @@ pub fn cross_entropy<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
 /// assert!((nats.0 - 0.582419671_f64).abs() < 1e-9);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("softmax_cross_entropy", "cross_entropy_loss"))]
 pub fn of_logits<T: Real>(logits: &[T], target: usize) -> Result<Nats<T>, InfoError> {
     column_of_logits(0, logits, target)
 }
@@ -107,6 +109,7 @@ fn column_of_logits<T: Real>(
 /// assert_eq!(none, Err(InfoError::NoMean { what: "targets" }));
 /// # Ok::<(), InfoError>(())
 /// ```
+#[doc(alias("nll_loss", "ignore_index"))]
 pub fn mean_of_logits<T: Real>(
     logits: View<'_, T>,
     targets: &[Option<usize>],

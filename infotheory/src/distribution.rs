@@ -22,6 +22,7 @@ use probability::categorical::check_distribution;
 ///     "p sums to 0.7993; a distribution sums to 1 (divide by the sum, or use softmax)"
 /// ); // printed in the textbook's A.2
 /// ```
+#[doc(alias = "simplex")]
 pub fn check<T: Real>(what: &'static str, p: &[T]) -> Result<(), InfoError> {
     sum(what, p).map(|_: T| ())
 }

@@ -46,6 +46,7 @@ use linalg::{
 /// assert!((kl(&q, &p)?.0 - 0.121777).abs() < 1e-6); // the other way round is another number
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("kl_divergence", "kl_div", "rel_entr", "relative_entropy"))]
 pub fn kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
     Ok(Nats(unchecked(p.iter().zip(q).map(|(&p, &q)| (p / p_sum, q / q_sum)))))
@@ -63,6 +64,7 @@ pub fn kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
 /// assert!((reverse_kl(&p, &q)?.to_bits().0 - 0.132775).abs() < 1e-6);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("kl_divergence", "mode_seeking"))]
 pub fn reverse_kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     kl(q, p)
 }
@@ -119,6 +121,7 @@ pub(crate) fn excess<T: Real>(x: T) -> T {
 /// assert_eq!(total_variation(&[0.5, 0.5], &[1.0, 0.0])?, 0.5);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias = "tv_distance")]
 pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
     let apart = accurate::sum(p.iter().zip(q).map(|(&p, &q)| (p / p_sum - q / q_sum).abs()));
@@ -136,6 +139,7 @@ pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
 /// assert_eq!(jensen_shannon(&[1.0, 0.0], &[0.0, 1.0])?.to_bits().0, 1.0); // nothing in common
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("jensenshannon", "js_divergence"))]
 pub fn jensen_shannon<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
     let half = T::from_f64(0.5);

@@ -25,6 +25,7 @@ use linalg::accurate::sum;
 /// assert!(self_information(1.0_f64)?.0.is_sign_positive()); // +0, and not −0
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("information_content", "nll"))]
 pub fn self_information<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
     let found = p.to_f64();
     if !(0.0..=1.0).contains(&found) {
@@ -49,6 +50,7 @@ pub fn self_information<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
 /// assert_eq!((unsure.to_bits().0, unsure.perplexity()), (2.0, 4.0));
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("entr", "shannon_entropy"))]
 pub fn entropy<T: Real>(p: &[T]) -> Result<Nats<T>, InfoError> {
     let sum = distribution::sum("p", p)?;
     let nats = unchecked(p.iter().map(|&p| p / sum));
@@ -62,7 +64,6 @@ pub(crate) fn unchecked<T: Real>(p: impl Iterator<Item = T>) -> T {
     distribution::within(sum(possible.map(|p| T::zero() - p * p.ln())), 0.0, f64::INFINITY)
 }
 
-/// Returns the entropy −p ln p − (1 − p) ln(1 − p) of an event of probability p and its complement.
 /// Returns the entropy −p ln p − (1 − p) ln(1 − p) of an event of probability p and its complement. At p = 0 and 1 its
 /// slope ln((1 − p)/p) is infinite; the derivative is 0 there.
 /// ln(1 − p) is exact to the last digits if p is small: the entropy of a rare event is p·(1 − ln p), with all digits of
@@ -78,6 +79,7 @@ pub(crate) fn unchecked<T: Real>(p: impl Iterator<Item = T>) -> T {
 /// assert!(binary_entropy(1.0_f64)?.0.is_sign_positive()); // +0, and not −0
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias = "bernoulli_entropy")]
 pub fn binary_entropy<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
     self_information(p)?;
     let (one, q) = (T::one(), T::one() - p);
@@ -99,6 +101,7 @@ pub fn binary_entropy<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
 /// assert_eq!(normalised_entropy(&[1.0, 0.0])?, 0.0);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("evenness", "efficiency"))]
 pub fn normalised_entropy<T: Real>(p: &[T]) -> Result<T, InfoError> {
     let nats = entropy(p)?.0;
     if p.len() == 1 {

@@ -4,9 +4,11 @@
 //! <var>H(X, Y) = −Σ p(x, y) ln p(x, y)</var>;
 //! <var>H(Y|X) = −Σ p(x, y) ln p(y|x)</var>, the entropy of Y if X is known (equivocation);
 //! <var>I(X; Y) = H(X) − H(X|Y) = H(Y) − H(Y|X) = H(X) + H(Y) − H(X, Y) = KL(p(x, y) ‖ p(x)p(y))</var>.
-//! Chain rule: <var>H(X, Y) = H(X) + H(Y|X)</var>. H(X) is [`entropy`](fn@crate::entropy::entropy) of the marginal
+//! <var>I(X; Y|Z) = Σ p(z)·I(X; Y|Z = z)</var>, what X tells of Y beyond Z.
+//! Chain rules: <var>H(X, Y) = H(X) + H(Y|X)</var>, <var>I(X, Z; Y) = I(Z; Y) + I(X; Y|Z)</var>. H(X) is [`entropy`](fn@crate::entropy::entropy) of the marginal
 //! [`Joint::x`]; H(X|Y) is [`conditional_entropy`] of [`Joint::transposed`].
-//! In a transformer: a probe measures the mutual information of a hidden state and a property of the text; the value of
+//! In a transformer: a probe measures the mutual information of a hidden state and a property of the text, given a control
+//! (the token itself, its position) what the state adds; the value of
 //! a context is H(next) − H(next|context); word embeddings factor the pointwise mutual information (Levy and Goldberg
 //! 2014).
 //! Source: Shannon 1948, sections 6 and 12; the textbook's A.4 and A.6.
@@ -26,6 +28,7 @@ use probability::{Categorical, Joint};
 /// assert!((joint::entropy(&coins).to_bits().0 - 1.721928_f64).abs() < 1e-6);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "joint_entropy")]
 pub fn entropy<T: Real>(joint: &Joint<T>) -> Nats<T> {
     Nats(entropy::unchecked(joint.table().iter().copied()))
 }
@@ -39,6 +42,7 @@ pub fn entropy<T: Real>(joint: &Joint<T>) -> Nats<T> {
 /// assert!((conditional_entropy(&joint).to_bits().0 - 0.75 * 0.918296_f64).abs() < 1e-6);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "equivocation")]
 pub fn conditional_entropy<T: Real>(joint: &Joint<T>) -> Nats<T> {
     let x = joint.x();
     let of_row = |y: Categorical<T>| entropy::unchecked(y.probabilities().iter().copied());
@@ -60,6 +64,7 @@ pub fn conditional_entropy<T: Real>(joint: &Joint<T>) -> Nats<T> {
 /// assert!((mutual_information(&sent).to_bits().0 - 0.5_f64).abs() < 1e-3);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("mutual_info_score", "information_gain"))]
 pub fn mutual_information<T: Real>(joint: &Joint<T>) -> Nats<T> {
     let (x, y) = (joint.x(), joint.y());
     let pairs =
@@ -76,6 +81,42 @@ pub fn mutual_information<T: Real>(joint: &Joint<T>) -> Nats<T> {
     Nats(distribution::within(sum(terms), 0.0, f64::INFINITY))
 }
 
+/// Returns the conditional mutual information <var>I(X; Y|Z) = Σ p(z)·I(X; Y|Z = z)</var>, from the distribution of Z and the
+/// joint distribution of X and Y for each of its values: at least 0, and 0 only if X and Y are independent for each z.
+///
+/// It may be more than I(X; Y), and less.
+///
+/// # Errors
+/// If there is not one table for each z, or the tables have different shapes.
+///
+/// ```
+/// use infotheory::joint::{conditional_mutual_information, mutual_information};
+/// use probability::{Categorical, Joint};
+/// // Z = X xor Y of two fair coins: X alone tells nothing of Y, and with Z everything.
+/// let equal = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.5, 0.0, 0.0, 0.5]))?;
+/// let opposite = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.0, 0.5, 0.5, 0.0]))?;
+/// let bits = conditional_mutual_information(&Categorical::uniform(2)?, &[equal, opposite])?.to_bits();
+/// assert_eq!(bits.0, 1.0_f64);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "cmi")]
+pub fn conditional_mutual_information<T: Real>(
+    z: &Categorical<T>,
+    given: &[Joint<T>],
+) -> Result<Nats<T>, InfoError> {
+    if given.len() != z.len() {
+        let (found, expected) = (given.len(), z.len());
+        return Err(InfoError::Length { what: "the list of tables", found, expected });
+    }
+    let shape = given[0].table().shape();
+    if let Some(other) = given.iter().find(|table| table.table().shape() != shape) {
+        let (found, expected) = (other.table().len(), given[0].table().len());
+        return Err(InfoError::Length { what: "a table", found, expected });
+    }
+    let terms = z.probabilities().iter().zip(given);
+    Ok(Nats(sum(terms.map(|(&p, table)| p * mutual_information(table).0))))
+}
+
 /// Returns the pointwise mutual information <var>ln(p(x, y)/(p(x)·p(y)))</var>: positive if the two occur
 /// together more often than by chance, −∞ if they never do. Its mean is [`mutual_information`].
 ///
@@ -89,6 +130,7 @@ pub fn mutual_information<T: Real>(joint: &Joint<T>) -> Nats<T> {
 /// assert!((together.to_bits().0 - 1.6_f64.log2()).abs() < 1e-15);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias = "pmi")]
 pub fn pointwise_mutual_information<T: Real>(
     joint: &Joint<T>,
     x: usize,
@@ -122,6 +164,7 @@ pub fn pointwise_mutual_information<T: Real>(
 /// assert!((wasted - mutual_information(&coins)).0.abs() < 1e-15);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias = "kl_divergence")]
 pub fn conditional_kl<T: Real>(p: &Joint<T>, q: &Joint<T>) -> Result<Nats<T>, InfoError> {
     if q.table().shape() != p.table().shape() {
         let (found, expected) = (q.table().len(), p.table().len());
@@ -237,6 +280,31 @@ mod tests {
             let parts = marginal + conditional_kl(&pj, &qj).unwrap().0;
             prop_assert!((whole - parts).abs() <= SLACK * (1.0 + whole));
         }
+    }
+
+    /// I(X, Z; Y) = I(Z; Y) + I(X; Y|Z), from a table of all three.
+    #[test]
+    fn information_of_two_adds_up() {
+        let random = probability::Random::new(5, 0, 0);
+        for case in 0..50 {
+            let weights: Vec<f64> =
+                (0..24).map(|i| random.uniform(24 * case + i).powi(3)).collect();
+            let p = draw::normalised(weights); // x of 2, z of 3, y of 4
+            let at = |x: usize, z: usize, y: usize| p[x + 2 * (z + 3 * y)];
+            let both = joint(6, &p);
+            let of_z = Matrix::from_fn(3, 4, |z, y| at(0, z, y) + at(1, z, y));
+            let of_z = Joint::from_probabilities(&of_z).unwrap();
+            let given =
+                |z: usize| Joint::from_weights(&Matrix::from_fn(2, 4, |x, y| at(x, z, y))).unwrap();
+            let given: Vec<Joint> = (0..3).map(given).collect();
+            let more = conditional_mutual_information(&of_z.x(), &given).unwrap();
+            let parts = mutual_information(&of_z) + more;
+            assert!(more.0 >= 0.0 && (mutual_information(&both) - parts).0.abs() <= SLACK);
+        }
+        let two = Categorical::uniform(2).unwrap();
+        let (square, row) = (joint(2, &[0.25; 4]), joint(1, &[0.5; 2]));
+        assert!(conditional_mutual_information(&two, std::slice::from_ref(&square)).is_err());
+        assert!(conditional_mutual_information(&two, &[square, row]).is_err());
     }
 
     #[test]

@@ -22,9 +22,10 @@
 //!
 //! | topic | modules |
 //! |---|---|
-//! | one distribution | [`entropy`], [`units`] |
-//! | two distributions | [`divergence`], [`cross_entropy`](mod@cross_entropy) |
-//! | two variables | [`joint`] |
+//! | one distribution | [`entropy`], [`renyi`], [`units`] |
+//! | two distributions | [`divergence`], [`renyi`], [`cross_entropy`](mod@cross_entropy) |
+//! | two variables | [`joint`], [`fano`] |
+//! | channels and lossy codes | [`channel`] |
 //! | continuous variables | [`gaussian`] |
 //! | texts | [`ngram`], [`shannon`] |
 //! | sources | [`markov`], [`grammar`] |
@@ -150,9 +151,11 @@ linalg::operations! {
 }
 
 pub mod arithmetic;
+pub mod channel;
 pub mod distribution;
 pub mod entropy;
 mod error;
+pub mod fano;
 pub mod gaussian;
 pub mod grammar;
 pub mod joint;
@@ -160,6 +163,7 @@ pub mod markov;
 pub mod ngram;
 pub mod objective;
 pub mod prefix_code;
+pub mod renyi;
 pub mod shannon;
 pub mod units;
 

@@ -27,6 +27,7 @@ use probability::{Categorical, Random};
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[doc(alias = "transition_matrix")]
 pub struct MarkovChain<T: Real = f64> {
     next: Matrix<T>,
 }
@@ -94,6 +95,7 @@ impl<T: Real> MarkovChain<T> {
     /// assert_eq!(rare.stationary()?, [0.5, 0.5]);
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
+    #[doc(alias("steady_state", "pagerank"))]
     pub fn stationary(&self) -> Result<Vec<T>, InfoError> {
         let class = self.recurrent()?;
         let n = class.len();
@@ -254,6 +256,7 @@ impl Interval {
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 /// Source: Conway 1963; Flegal and Jones 2010.
+#[doc(alias("batch_means", "autocorrelation"))]
 pub fn mean_of_dependent(row: &[Nats]) -> Result<Interval, InfoError> {
     if row.len() < 4 {
         let what = "surprisals in the row";

@@ -55,6 +55,7 @@ pub enum Objective {
 /// assert_eq!(loss(5.0, 0.1, Objective::Quadratic)?.0, 0.0); // 1/(2β)
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("dpo", "ipo", "bradley_terry"))]
 pub fn loss<T: Real>(log_ratio: T, beta: f64, objective: Objective) -> Result<Nats<T>, InfoError> {
     let wrong = |what, found, expected| Err(InfoError::Parameter { what, found, expected });
     if !(beta > 0.0 && beta.is_finite()) {

@@ -60,6 +60,7 @@ pub fn mean_length(p: &[f64], lengths: &[u32]) -> Result<Bits, InfoError> {
 /// assert_eq!(mean_length(&p, &lengths)?, entropy(&p)?.to_bits()); // powers of two: not a bit is lost
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias = "huffman_code")]
 pub fn huffman(weights: &[f64]) -> Result<Vec<u32>, InfoError> {
     let what = "the list of weights";
     if weights.is_empty() {

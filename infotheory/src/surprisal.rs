@@ -29,6 +29,7 @@ use linalg::{
 /// assert_eq!(infotheory::bits(nats[1]), 2.0);
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[doc(alias("nll_loss", "per_token_loss"))]
 pub struct Surprisal;
 
 impl Primitive<2> for Surprisal {

@@ -71,6 +71,7 @@ impl<T: Real> Nats<T> {
     /// use infotheory::units::Nats;
     /// assert!((Nats(20.0_f64.ln()).perplexity() - 20.0).abs() < 1e-13);
     /// ```
+    #[doc(alias = "ppl")]
     pub fn perplexity(self) -> T {
         self.0.exp()
     }
@@ -94,6 +95,7 @@ impl<T: Real> Bits<T> {
     /// use infotheory::units::Bits;
     /// assert!((Bits(2.0).perplexity() - 4.0_f64).abs() < 1e-14); // four equally probable outcomes
     /// ```
+    #[doc(alias = "ppl")]
     pub fn perplexity(self) -> T {
         self.to_nats().perplexity()
     }
@@ -216,6 +218,7 @@ unit!(Bits, " bits", "outcomes");
 /// assert_eq!(bits_per_byte(total, "æø")?.0, 2.0); // each of these takes two bytes
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias = "bpc")]
 pub fn bits_per_character<T: Real>(total: Nats<T>, text: &str) -> Result<Bits<T>, InfoError> {
     match text.chars().count() {
         0 => Err(InfoError::NoMean { what: "characters" }),
@@ -236,6 +239,7 @@ pub fn bits_per_character<T: Real>(total: Nats<T>, text: &str) -> Result<Bits<T>
 /// assert!((bits_per_byte(total, text)?.0 - 10.0 / 6.0).abs() < 1e-15);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias = "bpb")]
 pub fn bits_per_byte<T: Real>(total: Nats<T>, text: &str) -> Result<Bits<T>, InfoError> {
     match text.len() {
         0 => Err(InfoError::NoMean { what: "bytes" }),

@@ -26,6 +26,7 @@ use linalg::Real;
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[doc(alias("walker", "vose"))]
 pub struct AliasTable {
     weights: Vec<u64>,
     /// The height of a column: Σ w.

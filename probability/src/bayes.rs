@@ -47,6 +47,7 @@ pub fn conditional<T: Real>(both: T, condition: T) -> Result<T, ProbabilityError
 /// assert!((bayes::total_probability(&prior, &[0.9, 0.05])? - 0.0585_f64).abs() < 1e-15);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("evidence", "marginal_likelihood"))]
 pub fn total_probability<T: Real>(
     prior: &Categorical<T>,
     likelihood: &[T],
@@ -70,6 +71,7 @@ pub fn total_probability<T: Real>(
 /// assert!((posterior.probability(0) - 0.153846_f64).abs() < 1e-6); // most flags are false
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "bayes_rule")]
 pub fn posterior<T: Real>(
     prior: &Categorical<T>,
     likelihood: &[T],
@@ -105,6 +107,7 @@ pub fn posterior<T: Real>(
 /// assert!((p.probability(0) - 1.0 / (1.0 + (-1.0_f64).exp())).abs() < 1e-9);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "naive_bayes")]
 pub fn posterior_of_many<T: Real>(
     prior: &Categorical<T>,
     ln_likelihoods: &[Vec<T>],

@@ -103,6 +103,7 @@ impl<T: Real> Categorical<T> {
     /// assert_eq!(p.probabilities(), [0.375, 0.125, 0.0, 0.5]);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias = "normalize")]
     pub fn from_weights(weights: &[T]) -> Result<Self, ProbabilityError> {
         let values = || weights.iter().map(|w| w.to_f64());
         check("weight", SHARE, values(), |w| w >= 0.0 && w.is_finite())?;
@@ -131,6 +132,7 @@ impl<T: Real> Categorical<T> {
     /// assert_eq!(refused.to_string(), "logit 1 is NaN; it must be finite or −∞");
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias = "softmax")]
     pub fn from_logits(logits: &[T]) -> Result<Self, ProbabilityError> {
         let values = || logits.iter().map(|z| z.to_f64());
         check("logit", "finite or −∞", values(), |z| !z.is_nan() && z != f64::INFINITY)?;
@@ -151,6 +153,7 @@ impl<T: Real> Categorical<T> {
     /// assert_eq!(p.probabilities(), [0.6, 0.3, 0.0, 0.1]);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("histogram", "bincount"))]
     pub fn from_counts(counts: &[u64]) -> Result<Self, ProbabilityError> {
         Self::from_weights(&counts.iter().map(|&n| T::from_f64(n as f64)).collect::<Vec<_>>())
     }
@@ -179,6 +182,7 @@ impl<T: Real> Categorical<T> {
     /// assert_eq!(Categorical::<f64>::certain(1, 3)?.probabilities(), [0.0, 1.0, 0.0]);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("one_hot", "dirac"))]
     pub fn certain(i: usize, n: usize) -> Result<Self, ProbabilityError> {
         let mut p = vec![T::zero(); n];
         let none = ProbabilityError::at_least(i.saturating_add(1), "outcomes", n);
@@ -219,6 +223,7 @@ impl<T: Real> Categorical<T> {
     /// assert_eq!(probability::Categorical::from_logits(&[1.0, 3.0, 2.0])?.mode(), 1);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias = "argmax")]
     pub fn mode(&self) -> usize {
         let p = &self.probabilities;
         (1..p.len()).fold(0, |best, i| if p[i] > p[best] { i } else { best })
@@ -232,6 +237,7 @@ impl<T: Real> Categorical<T> {
     /// assert!((die.expectation(|i| (i + 1) as f64) - 3.5).abs() < 1e-15);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias = "expected_value")]
     pub fn expectation(&self, f: impl Fn(usize) -> T) -> T {
         let term = |(i, &p): (usize, &T)| {
             let x = f(i);
@@ -290,6 +296,7 @@ impl<T: Real> Categorical<T> {
     /// assert_eq!(p.cumulative(), [0.5, 0.75, 1.0]);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("cumsum", "cdf"))]
     pub fn cumulative(&self) -> Vec<T> {
         accurate::cumulative(self.probabilities.iter().copied()).collect()
     }
@@ -306,6 +313,7 @@ impl<T: Real> Categorical<T> {
     /// assert_eq!([0.0, 0.49, 0.5, 0.75, 1.0].map(|u| p.quantile(u)), [0, 0, 2, 3, 3]);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("ppf", "icdf", "searchsorted"))]
     pub fn quantile(&self, u: f64) -> usize {
         let u = if u.is_nan() { 0.0 } else { u };
         // Each probability was rounded twice, and the sum once.
@@ -331,6 +339,7 @@ impl<T: Real> Categorical<T> {
     /// assert!((0..1000).all(|i| p.draw(&random, i) != 1));
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("sample", "choice", "multinomial"))]
     pub fn draw(&self, random: &Random, index: u64) -> usize {
         self.quantile(random.uniform(index))
     }

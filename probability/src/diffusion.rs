@@ -20,6 +20,7 @@ use linalg::Real;
 /// assert!((noisy[0] - 1.1_f64).abs() < 1e-15 && (noisy[1] + 1.0).abs() < 1e-15); // 0.8·x₀ + 0.6·ε
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("add_noise", "q_sample"))]
 pub fn diffuse<T: Real>(
     signal: &[T],
     alpha_bar: f64,

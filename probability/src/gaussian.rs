@@ -45,6 +45,7 @@ impl<T: Real> Gaussian<T> {
     }
 
     /// Returns σ.
+    #[doc(alias("std", "sd", "standard_deviation", "scale"))]
     pub fn deviation(&self) -> T {
         self.deviation
     }
@@ -56,6 +57,7 @@ impl<T: Real> Gaussian<T> {
     /// assert_eq!(g.standardised(130.0), 2.0);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("z_score", "zscore"))]
     pub fn standardised(&self, x: T) -> T {
         distance_in(self.deviation, x, self.mean)
     }
@@ -68,6 +70,7 @@ impl<T: Real> Gaussian<T> {
     /// assert_eq!(g.ln_density(100.0) - g.ln_density(0.0), -5000.0_f64); // e^−5000 underflows
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("logpdf", "log_prob"))]
     pub fn ln_density(&self, x: T) -> T {
         let z = self.standardised(x);
         -(z * z) * T::from_f64(0.5) - self.deviation.ln() - T::from_f64(LN_ROOT_TAU)
@@ -81,6 +84,7 @@ impl<T: Real> Gaussian<T> {
     /// assert!((standard.density(0.0) - 0.398942_f64).abs() < 1e-6); // 1/√2π
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("pdf", "dnorm"))]
     pub fn density(&self, x: T) -> T {
         /// √2π.
         const ROOT_TAU: f64 = 2.506_628_274_631_000_7;
@@ -103,6 +107,7 @@ impl<T: Real> Gaussian<T> {
     /// assert!(g.below(-100.0) > 0.0); // 13 deviations down: 6·10⁻⁴¹
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("cdf", "pnorm", "ndtr"))]
     pub fn below(&self, x: T) -> T {
         let z = self.standardised(x) * T::from_f64(std::f64::consts::FRAC_1_SQRT_2);
         let plain = (T::one() + z.erf()) * T::from_f64(0.5);
@@ -121,6 +126,7 @@ impl<T: Real> Gaussian<T> {
     /// assert!((Gaussian::new(0.0, 1.0)?.quantile(0.975)? - 1.959964_f64).abs() < 1e-6);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("ppf", "icdf", "inverse_cdf", "qnorm", "ndtri"))]
     pub fn quantile(&self, p: f64) -> Result<f64, ProbabilityError> {
         check_setting("the share", "between 0 and 1", p, (0.0..=1.0).contains(&p))?;
         Ok(self.mean.to_f64() + self.deviation.to_f64() * standard_quantile(p))
@@ -135,6 +141,7 @@ impl<T: Real> Gaussian<T> {
     /// assert_eq!(g.draw(&random, 3), 5.0 + 2.0 * random.normal(3));
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("sample", "rvs", "rnorm"))]
     pub fn draw(&self, random: &Random, index: u64) -> T {
         self.mean + self.deviation * T::from_f64(random.normal(index))
     }

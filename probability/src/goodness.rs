@@ -35,6 +35,7 @@ pub struct ChiSquaredTest {
 /// assert!(loaded.p_value < 1e-10);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("chisquare", "chisq.test"))]
 pub fn chi_squared(counts: &[u64], p: &Categorical) -> Result<ChiSquaredTest, ProbabilityError> {
     check_length("counts", p.len(), counts.len())?;
     // A count as a float, and its rounding error.

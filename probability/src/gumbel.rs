@@ -37,6 +37,7 @@ pub fn gumbel(random: &Random, index: u64) -> f64 {
 /// assert!((drawn[0] / 10_000.0 - 0.5585).abs() < 0.025); // five standard errors
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("gumbel_softmax", "gumbel_trick"))]
 pub fn gumbel_max<T: Real>(
     logits: &[T],
     random: &Random,

@@ -127,6 +127,7 @@ impl<T: Real> Joint<T> {
     /// assert_eq!(joint.x().probabilities(), [0.75, 0.25]); // sums of rows
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias = "marginal")]
     pub fn x(&self) -> Categorical<T> {
         Categorical::known(self.table.row_iter().map(|row| sum(row.iter().copied())).collect())
     }
@@ -139,6 +140,7 @@ impl<T: Real> Joint<T> {
     /// assert_eq!(joint.y().probabilities(), [0.625, 0.375]); // sums of columns
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias = "marginal")]
     pub fn y(&self) -> Categorical<T> {
         Categorical::known(self.table.column_iter().map(|y| sum(y.iter().copied())).collect())
     }
@@ -154,6 +156,7 @@ impl<T: Real> Joint<T> {
     /// assert!((rain.x_given(0)?.probability(0) - 0.8_f64).abs() < 1e-15);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias = "conditional")]
     pub fn x_given(&self, y: usize) -> Result<Categorical<T>, ProbabilityError> {
         self.transposed().conditional("y =", y)
     }
@@ -169,6 +172,7 @@ impl<T: Real> Joint<T> {
     /// assert_eq!(joint.y_given(1)?.probabilities(), [0.5, 0.5]); // a row over its sum
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias = "conditional")]
     pub fn y_given(&self, x: usize) -> Result<Categorical<T>, ProbabilityError> {
         self.conditional("x =", x)
     }

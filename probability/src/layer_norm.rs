@@ -32,6 +32,7 @@ use linalg::{
 /// }
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("zscore", "standardize", "scale"))]
 pub fn standardise<T: Real>(x: &[T], epsilon: f64) -> Result<Vec<T>, ProbabilityError> {
     check_epsilon(epsilon)?;
     let Deviations { mut in_units, unit, range } = Deviations::new(x);

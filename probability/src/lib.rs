@@ -173,9 +173,11 @@
 //!
 //! * From scores: [`softmax`], [`log_sum_exp`], [`sigmoid`], [`mask`].
 //! * Distributions: [`Categorical`], [`Joint`], [`bayes`], [`gaussian`], [`MultivariateGaussian`],
-//!   [`distribution`], [`diffusion`].
-//! * From data: [`moments`], [`running`], [`likelihood`], [`interval`], [`paired`], [`welch`], [`power`],
-//!   [`theil_sen`], [`goodness`].
+//!   [`distribution`], [`dirichlet`], [`diffusion`].
+//! * From data: [`moments`], [`running`], [`likelihood`], [`interval`], [`bootstrap`], [`theil_sen`].
+//! * Tests: [`paired`], [`welch`], [`mann_whitney`], [`kolmogorov_smirnov`], [`goodness`]; several of them: [`multiple`]; their
+//!   size: [`power`].
+//! * Of a model's answers: [`calibration`], [`pass_at_k`](mod@pass_at_k).
 //! * Drawing: [`random`], [`permutation`], [`alias`], [`gumbel`], [`transform`], [`sample`].
 //! * In the network: [`layer_norm`], [`rms_norm`], [`dropout`], [`initialise`].
 //!
@@ -195,8 +197,11 @@ linalg::operations! {
 mod accurate;
 pub mod alias;
 pub mod bayes;
+pub mod bootstrap;
+pub mod calibration;
 pub mod categorical;
 pub mod diffusion;
+pub mod dirichlet;
 pub mod distribution;
 mod error;
 pub mod gaussian;
@@ -206,11 +211,15 @@ mod incomplete;
 pub mod initialise;
 pub mod interval;
 pub mod joint;
+pub mod kolmogorov_smirnov;
 pub mod likelihood;
 pub mod log_sum_exp;
+pub mod mann_whitney;
 pub mod moments;
+pub mod multiple;
 pub mod multivariate;
 pub mod paired;
+pub mod pass_at_k;
 pub mod permutation;
 pub mod power;
 pub mod random;

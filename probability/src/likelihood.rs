@@ -27,6 +27,7 @@ use linalg::Real;
 /// assert_eq!(p.probabilities(), [0.5, 4.0 / 14.0, 1.0 / 14.0, 2.0 / 14.0]);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("additive_smoothing", "laplace_smoothing"))]
 pub fn fit_categorical<T: Real>(
     counts: &[u64],
     alpha: f64,
@@ -52,6 +53,7 @@ pub fn fit_categorical<T: Real>(
 /// assert!((log_likelihood(&model, &counts)? + 10.0 * 4.0_f64.ln()).abs() < 1e-14);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("loglik", "log_prob"))]
 pub fn log_likelihood<T: Real>(
     model: &Categorical<T>,
     counts: &[u64],
@@ -74,6 +76,7 @@ pub fn log_likelihood<T: Real>(
 /// assert!((mean_surprisal(&model, &[1, 0, 0, 0, 0])? - 0.582419671_f64).abs() < 1e-9);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("nll", "nll_loss", "log_loss"))]
 pub fn mean_surprisal<T: Real>(
     model: &Categorical<T>,
     counts: &[u64],
@@ -98,6 +101,7 @@ pub fn mean_surprisal<T: Real>(
 /// assert_eq!((fit.mean(), fit.deviation()), (2.5, 1.25_f64.sqrt()));
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "norm.fit")]
 pub fn fit_gaussian<T: Real>(numbers: &[T]) -> Result<Gaussian<T>, ProbabilityError> {
     let values = numbers.iter().map(|x| x.to_f64());
     crate::error::check("number", "finite", values, f64::is_finite)?;

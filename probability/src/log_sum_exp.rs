@@ -27,6 +27,7 @@ use linalg::{Real, real::is_nan, vector};
 /// let half = -std::f64::consts::LN_2;
 /// assert_eq!(log_sum_exp(&[half, half]), 2.3190468138462996e-17);
 /// ```
+#[doc(alias("logsumexp", "logaddexp"))]
 pub fn log_sum_exp<T: Real>(scores: &[T]) -> T {
     let m = vector::maximum(scores);
     if is_nan(m) || m.to_f64().is_infinite() {
@@ -78,6 +79,7 @@ pub(crate) fn others<T: Real>(scores: &[T], m: T) -> T {
 /// assert!((sum.value() - 2.582419671).abs() < 1e-9);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[doc(alias("online_softmax", "flash_attention"))]
 pub struct StreamingLogSumExp<T> {
     maximum: T,
     sum: Sum<T>,

@@ -233,6 +233,7 @@ impl Cases for CausalMask {
 /// assert_eq!(wrong, Err(ProbabilityError::FullyMasked { row: 1 }));
 /// # Ok::<(), ProbabilityError>(())
 /// ```
+#[doc(alias("masked_fill", "tril"))]
 pub fn masked_softmax<T: Real>(
     scores: &Matrix<T>,
     visible: impl Fn(usize, usize) -> bool,

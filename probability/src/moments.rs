@@ -23,6 +23,7 @@ use linalg::{Matrix, Real};
 /// assert_eq!(probability::moments::mean(&[1.0, 2.0, 3.0, 4.0])?, 2.5);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "average")]
 pub fn mean<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
     if x.is_empty() {
         return Err(ProbabilityError::Empty { what: "numbers to take the mean of" });
@@ -45,6 +46,7 @@ pub fn mean<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
 /// assert_eq!(variance, 1.25);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("var", "std", "ddof"))]
 pub fn population_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
     if x.is_empty() {
         return Err(ProbabilityError::Empty { what: "numbers to take the variance of" });
@@ -63,6 +65,7 @@ pub fn population_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
 /// assert_eq!(variance, 5.0 / 3.0);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("var", "std", "sd"))]
 pub fn sample_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
     covariance(x, x)
 }
@@ -79,6 +82,7 @@ pub fn sample_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
 /// assert_eq!(c, 2.0);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "cov")]
 pub fn covariance<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
     check_length("numbers of the second list", x.len(), y.len())?;
     if x.len() < 2 {
@@ -101,6 +105,7 @@ pub fn covariance<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
 /// assert!((r - 1.0_f64).abs() < 1e-15);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("corrcoef", "pearsonr", "cor"))]
 pub fn correlation<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
     check_length("numbers of the second list", x.len(), y.len())?;
     let (x, y) = (spread(x)?, spread(y)?);
@@ -142,6 +147,7 @@ fn spread<T: Real>(x: &[T]) -> Result<Deviations<T>, ProbabilityError> {
 /// assert_eq!(c.as_slice(), &[1.0, 2.0, 2.0, 4.0]);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "cov")]
 pub fn covariance_matrix<T: Real>(x: &Matrix<T>) -> Result<Matrix<T>, ProbabilityError> {
     let rows: Vec<Vec<T>> = x.row_iter().map(|row| row.iter().copied().collect()).collect();
     let mut c = Matrix::from_element(rows.len(), rows.len(), T::zero());

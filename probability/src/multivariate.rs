@@ -123,6 +123,7 @@ impl MultivariateGaussian {
     }
 
     /// Returns the lower triangular A with <var>A·Aᵀ = Σ</var>.
+    #[doc(alias("cholesky", "scale_tril"))]
     pub fn factor(&self) -> Matrix<f64> {
         self.cholesky.lower().clone()
     }
@@ -135,6 +136,7 @@ impl MultivariateGaussian {
     /// assert!((g.log_determinant() - 3.0_f64.ln()).abs() < 1e-15);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("slogdet", "logdet"))]
     pub fn log_determinant(&self) -> f64 {
         self.cholesky.log_determinant()
     }
@@ -151,6 +153,7 @@ impl MultivariateGaussian {
     /// assert_eq!(g.squared_distance(&[5.0, 1.0])?, 5.0); // two deviations, and one
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias = "mahalanobis")]
     pub fn squared_distance(&self, x: &[f64]) -> Result<f64, ProbabilityError> {
         check_length("coordinates", self.dimension(), x.len())?;
         let d = Matrix::from_fn(x.len(), 1, |i, _| x[i] - self.mean[i]);
@@ -171,6 +174,7 @@ impl MultivariateGaussian {
     /// assert!((g.ln_density(&[0.0, 0.0])? + std::f64::consts::TAU.ln()).abs() < 1e-15);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("logpdf", "log_prob"))]
     pub fn ln_density(&self, x: &[f64]) -> Result<f64, ProbabilityError> {
         let constant =
             self.dimension() as f64 * std::f64::consts::TAU.ln() + self.log_determinant();
@@ -191,6 +195,7 @@ impl MultivariateGaussian {
     /// assert!((product.mean()? - 1.2).abs() < 5.0 * product.standard_error()?);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("sample", "rvs"))]
     pub fn draw(&self, random: &Random, index: u64) -> Vec<f64> {
         let n = self.dimension();
         let first = index.wrapping_mul(n as u64);
@@ -232,6 +237,7 @@ impl MultivariateGaussian {
     /// assert!((first.mean()[0] - 0.8).abs() < 1e-14 && (first.covariance()[0] - 1.04).abs() < 1e-14);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("condition", "conditional", "schur_complement"))]
     pub fn given(&self, observed: &[usize], values: &[f64]) -> Result<Self, ProbabilityError> {
         check_length("observed values", observed.len(), values.len())?;
         check("observed value", "finite", values.iter().copied(), f64::is_finite)?;

@@ -10,7 +10,7 @@
 //! On `f64` alone: quantiles and counts of signs cannot be differentiated.
 
 use crate::accurate;
-use crate::distribution::{ContinuousCDF, StudentsT};
+use crate::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
 use crate::error::{ProbabilityError, check, check_length, check_setting};
 use crate::interval::{Interval, check_confidence};
 use crate::random::Random;
@@ -49,6 +49,7 @@ pub struct TTest {
 /// assert!((test.difference.exp() - 0.9216).abs() < 1e-4); // a's perplexity, as a share of b's
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("ttest_rel", "t.test"))]
 pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<TTest, ProbabilityError> {
     check_confidence(confidence)?;
     let (differences, factors) = differences(a, b)?;
@@ -98,6 +99,7 @@ pub(crate) fn tested(
 /// assert!(test.p_value < 0.05);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "cluster_robust")]
 pub fn clustered(sums: &[f64], sizes: &[f64], confidence: f64) -> Result<TTest, ProbabilityError> {
     check_confidence(confidence)?;
     check_length("sizes of clusters", sums.len(), sizes.len())?;
@@ -131,6 +133,7 @@ pub fn clustered(sums: &[f64], sizes: &[f64], confidence: f64) -> Result<TTest, 
 /// assert!((p - 4.0 / 64.0).abs() < 0.02); // of the 2⁶ choices, four are as extreme
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "permutation_test")]
 pub fn sign_flip_test(
     a: &[f64],
     b: &[f64],
@@ -149,6 +152,53 @@ pub fn sign_flip_test(
     };
     let as_far = (0..trials).filter(|&t| flipped(t).abs() >= observed - slack).count();
     Ok((as_far + 1) as f64 / (trials + 1) as f64)
+}
+
+/// The outcome of McNemar's test of two models' answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct McNemar {
+    /// The number of items that only the first model has right.
+    pub only_first: u64,
+    /// The number of items that only the second model has right.
+    pub only_second: u64,
+    /// The p-value: the probability of counts at least as far apart if both models are equally good.
+    pub p_value: f64,
+}
+
+/// Runs McNemar's exact test of which answers of two models to the same items are right: is one more accurate?
+///
+/// Items on which both are right, or both wrong, say nothing. Formula: with n items that only one has right, k of them the
+/// one and n − k the other, <var>p = min(1, 2·P(X ≤ min(k, n − k)))</var> for X of the binomial distribution of n
+/// trials with probability ½; 1 if there is no such item.
+/// Source: McNemar, *Note on the sampling error of the difference between correlated proportions or percentages*, 1947;
+/// Dietterich, *Approximate statistical tests for comparing supervised classification learning algorithms*, 1998.
+///
+/// # Errors
+/// If the lengths differ, or there are no items.
+///
+/// ```
+/// use probability::paired::mcnemar;
+/// // 40 items: 12 that only a has right, 3 that only b has, 25 that both have.
+/// let a: Vec<bool> = (0..40).map(|i| !(12..15).contains(&i)).collect();
+/// let b: Vec<bool> = (0..40).map(|i| i >= 12).collect();
+/// let test = mcnemar(&a, &b)?;
+/// assert_eq!((test.only_first, test.only_second), (12, 3));
+/// assert!((test.p_value - 0.035156).abs() < 1e-6); // 92.5 % against 70 %
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+#[doc(alias = "mcnemar.test")]
+pub fn mcnemar(a: &[bool], b: &[bool]) -> Result<McNemar, ProbabilityError> {
+    check_length("answers of the second model", a.len(), b.len())?;
+    if a.is_empty() {
+        return Err(ProbabilityError::Empty { what: "pairs of answers" });
+    }
+    let count = |own: &[bool], other: &[bool]| {
+        own.iter().zip(other).filter(|(own, other)| **own && !**other).count() as u64
+    };
+    let (only_first, only_second) = (count(a, b), count(b, a));
+    let coin = Binomial::new(0.5, only_first + only_second).expect("a probability");
+    let p_value = (2.0 * coin.cdf(only_first.min(only_second))).min(1.0);
+    Ok(McNemar { only_first, only_second, p_value })
 }
 
 /// Returns the differences as numbers of size 1 and two powers of two to multiply them by, so that neither they nor

@@ -18,6 +18,7 @@ use crate::random::Random;
 /// assert_eq!(seen, [0, 1, 2, 3, 4]);
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[doc(alias("shuffle", "randperm"))]
 pub struct Permutation {
     n: u64,
     random: Random,

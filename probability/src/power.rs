@@ -4,7 +4,8 @@
 //! finds the difference with probability
 //! <var>power = P(|T| > t) = Σ Poisson(j; λ)·P(Beta(ν/2, j + ½) < ν/(ν + t²))</var>, with T Student's noncentral
 //! distribution of <var>ν = 2n − 2</var> degrees of freedom, <var>λ = n·(δ/σ)²/4</var>, and t the quantile
-//! of 1 − α/2 of the central one.
+//! of 1 − α/2 of the central one. For n pairs whose differences have the mean δ and the spread σ, <var>ν = n − 1</var> and
+//! <var>λ = n·(δ/σ)²/2</var>.
 //! Source: Cohen, *Statistical Power Analysis for the Behavioral Sciences*, 1988, chapter 2; the series is that of
 //! Johnson, Kotz and Balakrishnan, *Continuous Univariate Distributions* 2, chapter 30.
 //!
@@ -40,6 +41,7 @@ fn check_share(what: &'static str, share: f64) -> Result<(), ProbabilityError> {
 /// assert!((probability::power::of_two_groups(64, 0.5, 0.05)? - 0.8015).abs() < 1e-4);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("TTestIndPower", "power.t.test"))]
 pub fn of_two_groups(
     samples: u64,
     effect: f64,
@@ -49,14 +51,24 @@ pub fn of_two_groups(
     check_share("the significance", significance)?;
     let right = (2..=1 << 53).contains(&samples);
     check_setting("the number of samples", "from 2 to 2^53", samples as f64, right)?;
-    Ok(power(samples, effect, significance))
+    Ok(two_groups(samples, effect, significance))
 }
 
-fn power(samples: u64, effect: f64, significance: f64) -> f64 {
-    let degrees = 2.0 * (samples as f64 - 1.0);
-    let student = StudentsT::new(0.0, 1.0, degrees).expect("two degrees of freedom or more");
+fn two_groups(samples: u64, effect: f64, significance: f64) -> f64 {
+    let n = samples as f64;
+    rejected(2.0 * (n - 1.0), effect * (0.5 * n).sqrt(), significance)
+}
+
+/// Returns P(|T| > t) of the noncentral T whose normal number has the mean `shift`, with <var>λ = shift²/2</var>.
+fn rejected(degrees: f64, shift: f64, significance: f64) -> f64 {
+    let student = StudentsT::new(0.0, 1.0, degrees).expect("one degree of freedom or more");
     let t = student.half_width(1.0 - significance);
-    let lambda = samples as f64 * effect * effect / 4.0;
+    // The normal number misses by 40 deviations, or the estimated spread is too large by as many, with a probability
+    // below 10⁻³⁰⁰. Beyond, the sum would have too many terms.
+    if shift - 40.0 > t * (1.0 + 40.0 / degrees.sqrt()) {
+        return 1.0;
+    }
+    let lambda = 0.5 * shift * shift;
     let at = Share::of_odds(t * (t / degrees)).mirrored();
     // Terms farther than twelve standard deviations from λ sum to less than 10⁻³⁰.
     let reach = 12.0 * lambda.sqrt() + 40.0;
@@ -94,6 +106,7 @@ fn power(samples: u64, effect: f64, significance: f64) -> f64 {
 /// assert_eq!(samples_needed(2.0, 0.05, 0.8)?, 6);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("sample_size", "solve_power"))]
 pub fn samples_needed(
     effect: f64,
     significance: f64,
@@ -102,16 +115,71 @@ pub fn samples_needed(
     check_effect(effect)?;
     check_share("the significance", significance)?;
     check_share("the power", wanted)?;
-    let enough = |n: u64| power(n, effect, significance) >= wanted;
+    Ok(least(|n| two_groups(n, effect, significance) >= wanted))
+}
+
+/// Returns the least number from 2 on that is enough, if all larger ones are.
+fn least(enough: impl Fn(u64) -> bool) -> u64 {
     let mut high = 2;
     while !enough(high) {
         high *= 2;
     }
-    // The power increases with the number of samples.
     let mut low = (high / 2).max(1);
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         if enough(middle) { high = middle } else { low = middle }
     }
-    Ok(high)
+    high
+}
+
+/// Returns the power of Student's two-sided test of this many pairs ([`paired::t_test`](crate::paired::t_test)). `effect` is the
+/// true mean difference in units of the spread of the differences, <var>δ/σ_d</var>. On `f64`: it cannot be differentiated.
+///
+/// If the two numbers of a pair have spread σ and correlation ρ, <var>σ_d = σ·√(2(1 − ρ))</var>: pairing seeds, or
+/// documents, helps as far as they are correlated.
+///
+/// # Errors
+/// As [`of_two_groups`], for the number of pairs.
+///
+/// ```
+/// use probability::power::{of_pairs, of_two_groups};
+/// assert!((of_pairs(34, 0.5, 0.05)? - 0.807777).abs() < 1e-6);
+/// // Five seeds of each of two settings that differ by one σ: 0.29. With the same seeds and a correlation of 0.9, σ_d is
+/// // 0.45·σ, and the power 0.95.
+/// assert!((of_two_groups(5, 1.0, 0.05)? - 0.286).abs() < 1e-3);
+/// assert!((of_pairs(5, 1.0 / 0.2_f64.sqrt(), 0.05)? - 0.955).abs() < 1e-3);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+#[doc(alias("TTestPower", "power.t.test"))]
+pub fn of_pairs(pairs: u64, effect: f64, significance: f64) -> Result<f64, ProbabilityError> {
+    check_effect(effect)?;
+    check_share("the significance", significance)?;
+    let right = (2..=1 << 53).contains(&pairs);
+    check_setting("the number of pairs", "from 2 to 2^53", pairs as f64, right)?;
+    Ok(paired(pairs, effect, significance))
+}
+
+fn paired(pairs: u64, effect: f64, significance: f64) -> f64 {
+    rejected(pairs as f64 - 1.0, effect * (pairs as f64).sqrt(), significance)
+}
+
+/// Returns the least number of pairs with which Student's two-sided test finds a difference with this power: the seeds that
+/// both settings of a comparison need, or the documents that both models must read. `effect` is that of [`of_pairs`]. On
+/// `f64`: it cannot be differentiated.
+///
+/// # Errors
+/// As [`samples_needed`].
+///
+/// ```
+/// use probability::power::pairs_needed;
+/// assert_eq!(pairs_needed(0.5, 0.05, 0.8)?, 34);
+/// assert_eq!(pairs_needed(2.0, 0.05, 0.8)?, 5);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+#[doc(alias("solve_power", "power.t.test"))]
+pub fn pairs_needed(effect: f64, significance: f64, wanted: f64) -> Result<u64, ProbabilityError> {
+    check_effect(effect)?;
+    check_share("the significance", significance)?;
+    check_share("the power", wanted)?;
+    Ok(least(|n| paired(n, effect, significance) >= wanted))
 }

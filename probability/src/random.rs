@@ -18,6 +18,8 @@
 /// | `bits`, `uniform`, `open_uniform`, `below` of i | i |
 /// | `normal` of i | 2i and 2i + 1 |
 /// | [`gumbel_max`](crate::gumbel::gumbel_max) number i over n logits | n·i to n·i + n − 1 |
+/// | [`Dirichlet`](crate::dirichlet::Dirichlet) draw i over n outcomes | (n − 1)·i to (n − 1)·i + n − 2 |
+/// | [`bootstrap`](crate::bootstrap) resample k of n units | n·k to n·k + n − 1 |
 /// | [`Permutation`](crate::permutation::Permutation) | from 2⁴⁸ to 2⁵⁵ |
 /// | [`AliasTable`](crate::alias::AliasTable) draw i | 2⁶² + 2i and 2⁶² + 2i + 1 |
 /// | `block`, `group` of i | 2i and 2i + 1; 32i to 32i + 31 |
@@ -31,6 +33,7 @@
 /// assert_ne!(random.uniform(3), Random::new(42, 0, 8).uniform(3));
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[doc(alias("philox", "rng", "generator"))]
 pub struct Random {
     key: [u32; 2],
     stream: u32,
@@ -83,6 +86,7 @@ impl Random {
     /// let mean = (0..10_000).map(|i| random.uniform(i)).sum::<f64>() / 10_000.0;
     /// assert!((mean - 0.5).abs() < 0.01 && random.uniform(3) == random.uniform(3));
     /// ```
+    #[doc(alias("rand", "runif"))]
     pub fn uniform(&self, index: u64) -> f64 {
         (self.bits(index) >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
@@ -106,6 +110,7 @@ impl Random {
     /// let random = probability::Random::new(1, 0, 0);
     /// assert!((0..100).all(|i| random.below(i, 6) < 6)); // a die
     /// ```
+    #[doc(alias("randint", "integers"))]
     pub fn below(&self, index: u64, n: u64) -> u64 {
         assert!(n > 0, "a number below 0");
         ((u128::from(self.bits(index)) * u128::from(n)) >> 64) as u64
@@ -120,6 +125,7 @@ impl Random {
     /// let squares = (0..10_000).map(|i| random.normal(i).powi(2)).sum::<f64>() / 10_000.0;
     /// assert!((squares - 1.0).abs() < 0.05); // variance 1, whose estimate deviates by √(2/10⁴)
     /// ```
+    #[doc(alias("randn", "standard_normal", "rnorm"))]
     pub fn normal(&self, index: u64) -> f64 {
         let first = index.wrapping_mul(2);
         let (u, v) = (self.uniform(first), self.uniform(first + 1));

@@ -32,6 +32,7 @@ use linalg::{
 /// assert!((y[0] - 1.0 / 7.5_f64.sqrt()).abs() < 1e-15); // mean x² = 7.5
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "rmsnorm")]
 pub fn rms_norm<T: Real>(x: &[T], gain: &[T], epsilon: f64) -> Result<Vec<T>, ProbabilityError> {
     check_epsilon(epsilon)?;
     check_length("gains", x.len(), gain.len())?;

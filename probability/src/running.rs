@@ -27,6 +27,7 @@ use linalg::Real;
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[doc(alias = "welford")]
 pub struct Running<T> {
     count: u64,
     mean: Sum<T>,
@@ -160,6 +161,7 @@ impl<T: Real> Running<T> {
     /// assert_eq!(seen.population_variance()?, 3.5); // (4 + 1 + 0 + 9)/4
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("var", "std"))]
     pub fn population_variance(&self) -> Result<T, ProbabilityError> {
         self.at_least(1).map(|()| self.squares_over(self.count))
     }
@@ -174,6 +176,7 @@ impl<T: Real> Running<T> {
     /// assert_eq!(seen.sample_variance()?, 14.0 / 3.0);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("var", "std"))]
     pub fn sample_variance(&self) -> Result<T, ProbabilityError> {
         self.at_least(2).map(|()| self.squares_over(self.count - 1))
     }
@@ -188,6 +191,7 @@ impl<T: Real> Running<T> {
     /// assert!((seen.standard_error()? - (14.0_f64 / 12.0).sqrt()).abs() < 1e-15);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[doc(alias("sem", "stderr"))]
     pub fn standard_error(&self) -> Result<T, ProbabilityError> {
         self.at_least(2)?;
         let degrees = T::from_f64((self.count - 1) as f64) * T::from_f64(self.count as f64);

@@ -24,6 +24,7 @@ use thiserror::Error;
 /// # Ok::<(), probability::sample::SampleError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[doc(alias("generate", "decoding"))]
 pub struct Sampler {
     /// The temperature that divides logits; 0 takes the most probable token, the first of equals.
     pub temperature: f64,

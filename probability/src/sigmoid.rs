@@ -16,6 +16,7 @@ use linalg::{Real, real::is_nan};
 /// assert_eq!(sigmoid(0.0_f64), 0.5);
 /// assert_eq!(sigmoid(-700.0_f64), (-700.0_f64).exp()); // not 0, which 1/(1 + e^700) nearly is
 /// ```
+#[doc(alias("expit", "logistic"))]
 pub fn sigmoid<T: Real>(x: T) -> T {
     // Not computed from |x|, whose slope at 0 is not that of σ.
     if x < T::zero() {
@@ -35,6 +36,7 @@ pub fn sigmoid<T: Real>(x: T) -> T {
 /// assert_eq!(log_sigmoid(-1000.0_f64), -1000.0);
 /// assert!((log_sigmoid(0.0_f64) + std::f64::consts::LN_2).abs() < 1e-16);
 /// ```
+#[doc(alias("logsigmoid", "log_expit"))]
 pub fn log_sigmoid<T: Real>(x: T) -> T {
     if x < T::zero() { x - x.exp().ln_1p() } else { -(-x).exp().ln_1p() }
 }
@@ -48,6 +50,7 @@ pub fn log_sigmoid<T: Real>(x: T) -> T {
 /// assert!((logit(0.9_f64) - 9.0_f64.ln()).abs() < 1e-15);
 /// assert!((sigmoid(logit(0.123_f64)) - 0.123).abs() < 1e-16);
 /// ```
+#[doc(alias("log_odds", "qlogis"))]
 pub fn logit<T: Real>(p: T) -> T {
     let (zero, one) = (T::zero(), T::one());
     if p < zero || p > one || is_nan(p) {

@@ -32,6 +32,7 @@ use linalg::{
 /// let p = softmax(&[1000.0_f64, 1000.0]); // e^1000 would overflow
 /// assert_eq!(p, [0.5, 0.5]);
 /// ```
+#[doc(alias = "softargmax")]
 pub fn softmax<T: Real>(scores: &[T]) -> Vec<T> {
     let maximum = vector::maximum(scores);
     let mut p: Vec<T> = scores.iter().map(|&z| accurate::exp_difference(z, maximum)).collect();
@@ -62,6 +63,7 @@ pub fn softmax<T: Real>(scores: &[T]) -> Vec<T> {
 /// assert_eq!(tempered_softmax(&logits, f64::INFINITY)?, [0.2; 5]); // uniform
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias = "temperature")]
 pub fn tempered_softmax<T: Real>(
     scores: &[T],
     temperature: f64,

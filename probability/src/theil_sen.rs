@@ -51,6 +51,7 @@ const MOST: usize = 4096;
 /// assert!(line.interval.contains(3.0));
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("theilslopes", "mblm"))]
 pub fn line(x: &[f64], y: &[f64], confidence: f64) -> Result<Line, ProbabilityError> {
     let z = deviations(confidence)?;
     check("x", "finite", x.iter().copied(), f64::is_finite)?;

@@ -236,6 +236,7 @@ impl Transform for TopK {
 /// # Ok::<(), probability::sample::SampleError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[doc(alias = "nucleus")]
 pub struct TopP(pub f64);
 
 impl Transform for TopP {
@@ -293,6 +294,7 @@ impl Transform for MinP {
 /// # Ok::<(), probability::sample::SampleError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[doc(alias = "typical_p")]
 pub struct Typical(pub f64);
 
 impl Transform for Typical {
@@ -348,6 +350,7 @@ fn reaching(p: &[f64], goal: f64, order: &[usize], logits: &Logits) -> usize {
 /// # Ok::<(), probability::sample::SampleError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[doc(alias = "repetition_penalty")]
 pub struct RepetitionPenalty<'a> {
     /// The penalty θ.
     pub penalty: f64,

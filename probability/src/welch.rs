@@ -28,6 +28,7 @@ use crate::running::Running;
 /// assert!((test.degrees - 4.990).abs() < 1e-3);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
+#[doc(alias("ttest_ind", "t.test"))]
 pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<TTest, ProbabilityError> {
     check_confidence(confidence)?;
     for (what, group) in [("number of the first group,", a), ("number of the second group,", b)] {

@@ -186,6 +186,72 @@ for rare in (1e-10, 1e-14, 1e-17, 1e-100):
         a, b = mpmath.mpf(rare), mpmath.mpf(back)
         put("stationary", [[2, 2], P.ravel(order="F")], [b / (a + b), a / (a + b)], MPMATH)
 
+# Rényi's entropies and divergences, also near order 1 and near equality.
+def renyi(p, q, alpha):
+    a = mpmath.mpf(alpha)
+    if q is None:
+        return mpmath.log(sum(mpmath.mpf(x) ** a for x in p if x > 0)) / (1 - a)
+    return mpmath.log(sum(mpmath.mpf(x) ** a * mpmath.mpf(y) ** (1 - a) for x, y in zip(p, q) if x > 0 and y > 0)) / (a - 1)
+
+
+close = np.full(4, 0.25)
+close[0], close[1] = 0.25 + 2.0**-26, 0.25 - 2.0**-26
+for p, q in [*PAIRS[:4], (exact(rng.dirichlet(np.full(50, 0.3))), exact(rng.dirichlet(np.full(50, 2.0)))), (close, [0.25] * 4)]:
+    p, q = np.asarray(p, dtype=float), np.asarray(q, dtype=float)
+    p, q = (x / 2**40 for x in (np.round(p * 2**40), np.round(q * 2**40)))
+    p[0] += 1 - p.sum()
+    q[0] += 1 - q.sum()
+    for alpha in (0.25, 0.5, 0.999, 1 - 2.0**-30, 1 + 2.0**-20, 1.5, 2, 7, 100):
+        put("renyi_entropy", [p, [alpha]], [renyi(p, None, alpha)], MPMATH)
+        if alpha < 1 or all(q[p > 0] > 0):
+            put("renyi_divergence", [p, q, [alpha]], [renyi(p, q, alpha)], MPMATH)
+
+# Three variables: p(x, y, z) as tables over z.
+for shape in ((2, 3, 2), (4, 2, 5)):
+    p = exact(rng.dirichlet(np.full(math.prod(shape), 0.7))).reshape(shape)
+    mp = np.vectorize(mpmath.mpf)(p)
+    mutual = mpmath.mpf(0)
+    for x, y, z in np.ndindex(shape):
+        if p[x, y, z] > 0:
+            mutual += mp[x, y, z] * mpmath.log(mp[x, y, z] * mp[:, :, z].sum() / (mp[x, :, z].sum() * mp[:, y, z].sum()))
+    put("conditional_mutual", [shape, p.ravel(order="F")], [mutual], MPMATH)
+
+# Gaussians of several variables.
+M = torch.distributions.MultivariateNormal
+for n in (1, 2, 5):
+    make = lambda: (lambda a: a @ a.T + np.eye(n))(rng.normal(size=(n, n)))
+    (m1, s1), (m2, s2) = ((rng.normal(size=n), make()) for _ in range(2))
+    s1, s2 = (s1 + s1.T) / 2, (s2 + s2.T) / 2
+    put("multivariate_kl", [m1, s1, m2, s2], [torch.distributions.kl_divergence(M(t(m1), t(s1)), M(t(m2), t(s2)))], TORCH)
+
+# Fano's inequality.
+for e, n in ((0.1, 4), (0.5, 2), (1e-9, 50257), (0.9, 10), (0.3, 1000)):
+    x = mpmath.mpf(e)
+    put("fano", [[e], [n]], [-x * mpmath.log(x) - (1 - x) * mpmath.log1p(-x) + x * mpmath.log(n - 1)], MPMATH)
+for h, n in ((0.5, 2), (1.0, 10), (1e-6, 1000), (6.0, 1000)):
+    f = lambda e: -e * mpmath.log(e) - (1 - e) * mpmath.log1p(-e) + e * mpmath.log(n - 1) - mpmath.mpf(h)
+    put("least_error", [[h], [n]], [mpmath.findroot(f, (mpmath.mpf(10) ** -12, 1 - mpmath.mpf(1) / n), solver="anderson")], MPMATH)
+
+# Chao and Shen, as R's entropy.ChaoShen has it: with f1 = n - 1 if all draws differ.
+for counts in ([4, 2, 1, 1, 1, 1], [1, 1, 1], [5, 5], rng.integers(0, 5, 40)):
+    n, f1 = int(np.sum(counts)), int(np.sum(np.asarray(counts) == 1))
+    c = 1 - mpmath.mpf(min(f1, n - 1)) / n
+    shares = [c * mpmath.mpf(int(k)) / n for k in counts if k > 0]
+    put("chao_shen", [counts], [-sum(p * mpmath.log(p) / (1 - (1 - p) ** n) for p in shares)], MPMATH + ", Chao and Shen 2003")
+
+# Capacities of channels with two inputs: where the derivative by p(x = 1) is 0.
+for w0, w1 in (([0.9, 0.1], [0.3, 0.7]), ([0.5, 0.3, 0.2], [0.1, 0.1, 0.8]), ([0.99, 0.01], [0.01, 0.99])):
+    a, b = ([mpmath.mpf(x) / sum(map(mpmath.mpf, w)) for x in w] for w in (w0, w1))
+    mix = lambda p: [(1 - p) * x + p * y for x, y in zip(a, b)]
+    far = lambda w, q: sum(x * mpmath.log(x / y) for x, y in zip(w, q))
+    p = mpmath.findroot(lambda p: far(a, mix(p)) - far(b, mix(p)), mpmath.mpf(1) / 2)
+    put("capacity", [w0, w1], [far(a, mix(p)), p], MPMATH)
+# A coin of any bias, with the distortion of Hamming: R(D) = h(p) - h(D), D = 1/(1 + e^slope).
+for p, slope in ((0.5, 1.0), (0.3, 2.0), (0.1, 4.0)):
+    h = lambda x: -x * mpmath.log(x) - (1 - x) * mpmath.log(1 - x)
+    d = 1 / (1 + mpmath.exp(mpmath.mpf(slope)))
+    put("rate_distortion", [[p], [slope]], [d, h(mpmath.mpf(p)) - h(d)], MPMATH)
+
 path = pathlib.Path(__file__).with_suffix(".json")
 path.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
 print(f"{len(rows)} rows, {sum(len(row['expected']) for row in rows)} values")

@@ -44,6 +44,7 @@ fn check<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<(), InfoErr
 /// assert!((objective(&policy, &reference, &rewards, 0.1)? + 0.863194_f64).abs() < 1e-6);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("rlhf", "ppo_penalty"))]
 pub fn objective<T: Real>(
     policy: &[T],
     reference: &[T],
@@ -141,6 +142,7 @@ fn scores<T: Real>(reference: &[T], rewards: &[T], beta: T) -> (T, Vec<T>) {
 /// assert!((nats.0 - 7.853808).abs() < 1e-6);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("k3", "approx_kl"))]
 pub fn kl_estimate<T: Real>(ln_policy: T, ln_reference: T) -> Result<Nats<T>, InfoError> {
     for (what, x) in [("ln π", ln_policy), ("ln π_ref", ln_reference)] {
         let found = x.to_f64();

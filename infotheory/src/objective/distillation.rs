@@ -57,6 +57,7 @@ impl Distillation {
 /// assert!((loss(&teacher, &student, 4.0)?.0 - 0.306658).abs() < 1e-6);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias("knowledge_distillation", "kd_loss"))]
 pub fn loss<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Result<Nats<T>, InfoError> {
     let found = temperature.to_f64();
     if !(found > 0.0 && found.is_finite()) {

@@ -26,6 +26,7 @@ use linalg::accurate;
 /// assert!((of_logits(&logits, 0, 0.1)?.0 - 0.730419671).abs() < 1e-9);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
+#[doc(alias = "label_smoothing")]
 pub fn of_logits<T: Real>(logits: &[T], target: usize, alpha: T) -> Result<Nats<T>, InfoError> {
     let found = alpha.to_f64();
     if !(0.0..=1.0).contains(&found) {

@@ -47,6 +47,25 @@ impl Beta {
     pub fn shape_b(&self) -> f64 {
         self.b
     }
+
+    /// Returns the distribution of the rate after more successes and failures: Beta(a + successes, b + failures), in `f64`.
+    ///
+    /// Beta(1, 1) has no opinion, Beta(½, ½) is Jeffreys' prior. [`interval::credible`](crate::interval::credible) gives
+    /// the interval of the result: of a model's accuracy, of the rate at which it wins.
+    /// Source: Gelman et al., *Bayesian Data Analysis*, section 2.1.
+    ///
+    /// # Errors
+    /// If a shape overflows.
+    ///
+    /// ```
+    /// use probability::distribution::{Beta, Distribution};
+    /// let rate = Beta::new(1.0, 1.0)?.posterior(8, 2)?;
+    /// assert_eq!(rate.mean(), Some(0.75)); // Laplace's rule of succession: (8 + 1)/(10 + 2)
+    /// # Ok::<(), probability::distribution::BetaError>(())
+    /// ```
+    pub fn posterior(&self, successes: u64, failures: u64) -> Result<Self, BetaError> {
+        Beta::new(self.a + successes as f64, self.b + failures as f64)
+    }
 }
 
 impl Density for Beta {

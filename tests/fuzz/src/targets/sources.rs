@@ -172,9 +172,13 @@ fn counted(tokens: &[u32], vocabulary: usize) {
     for order in 1..4 {
         let model = NGram::count(order, vocabulary, tokens);
         let history = &tokens[..order.min(tokens.len())];
-        for smoothing in
-            [Smoothing::WittenBell, Smoothing::KneserNey, Smoothing::Additive(0.5), Smoothing::None]
-        {
+        for smoothing in [
+            Smoothing::WittenBell,
+            Smoothing::KneserNey,
+            Smoothing::ModifiedKneserNey,
+            Smoothing::Additive(0.5),
+            Smoothing::None,
+        ] {
             let p: Vec<f64> = (0..vocabulary as u32)
                 .map(|token| model.probability(smoothing, history, token))
                 .collect();

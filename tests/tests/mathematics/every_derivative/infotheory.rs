@@ -4,12 +4,12 @@ use super::{Case, cases, seen};
 use infotheory::markov::MarkovChain;
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
-use infotheory::{cross_entropy, divergence, entropy, gaussian, joint, preference};
-use linalg::{Matrix, Real, matrix};
-use probability::Joint;
+use infotheory::{cross_entropy, divergence, entropy, fano, gaussian, joint, preference, renyi};
+use linalg::{Matrix, Real, cholesky::Cholesky, matrix};
 use probability::gaussian::Gaussian;
 use probability::sigmoid::{log_sigmoid, sigmoid};
 use probability::softmax::softmax;
+use probability::{Categorical, Joint};
 
 /// A distribution over rows and columns.
 fn table<T: Real>(z: &[T]) -> Joint<T> {
@@ -29,6 +29,27 @@ fn chain<T: Real>(z: &[T]) -> MarkovChain<T> {
 /// A distribution over two rows and two columns.
 fn small<T: Real>(z: &[T]) -> Joint<T> {
     Joint::from_probabilities(&matrix(2, 2, &softmax(z))).expect("a distribution")
+}
+
+/// The Cholesky factor of LLᵀ, L = \[e^z₀, 0; z₁, e^z₂\].
+fn factor<T: Real>(z: &[T]) -> Cholesky<T> {
+    let (a, b, c) = (z[0].exp(), z[1], z[2].exp());
+    let square = matrix(2, 2, &[a * a, a * b, a * b, b * b + c * c]);
+    Cholesky::of(&square).expect("a positive definite square")
+}
+
+/// Orders on both sides of 1, near to it and far.
+const ORDERS: [f64; 5] = [0.3, 0.999, 1.0, 2.0, 30.0];
+
+fn renyi_entropies<T: Real>(z: &[T]) -> T {
+    let of = |order: &f64| renyi::entropy(&softmax(z), *order).expect("a distribution").0;
+    seen(&ORDERS.iter().map(of).collect::<Vec<T>>())
+}
+
+fn renyi_divergences<T: Real>(z: &[T]) -> T {
+    let (p, q) = (softmax(&z[..4]), softmax(&z[4..8]));
+    let of = |order: &f64| renyi::divergence(&p, &q, *order).expect("one length").0;
+    seen(&ORDERS[..4].iter().map(of).collect::<Vec<T>>())
 }
 
 /// A Gaussian with mean z₀ and standard deviation e^z₁.
@@ -88,6 +109,14 @@ pub(crate) fn cases() -> Vec<Case> {
         "entropy::normalised_entropy" => |z| entropy::normalised_entropy(&softmax(z)).expect("several");
         "gaussian::entropy" => |z| gaussian::entropy(&normal(&z[..2])).0 * z[2];
         "gaussian::kl" => |z| gaussian::kl(&normal(&z[..2]), &normal(&z[2..])).0;
+        "gaussian::entropy_of_covariance" => |z| gaussian::entropy_of_covariance(&factor(z)).0 * z[3];
+        "gaussian::multivariate_kl" => |z| {
+            let (p, q) = (factor(z), factor(&z[3..6]));
+            gaussian::multivariate_kl((&z[6..8], &p), (&z[7..9], &q)).expect("two dimensions").0
+        };
+        "renyi::entropy" => |z| renyi_entropies(z) + renyi::entropy(&[sigmoid(z[0]), sigmoid(-z[0])], 2.0).expect("two").0;
+        "renyi::divergence" => |z| renyi_divergences(z) + renyi::divergence(&[sigmoid(z[0]), sigmoid(-z[0])], &[sigmoid(z[1]), sigmoid(-z[1])], 2.0).expect("two").0;
+        "fano::most_entropy" => |z| fano::most_entropy(sigmoid(z[0]), 10).expect("a share").0;
         "gaussian::mutual_information" => |z| {
             gaussian::mutual_information(z[0].tanh()).expect("a correlation").0
         };
@@ -96,6 +125,11 @@ pub(crate) fn cases() -> Vec<Case> {
         "joint::mutual_information" => |z| joint::mutual_information(&table(z)).0;
         "joint::pointwise_mutual_information" => |z| {
             joint::pointwise_mutual_information(&table(z), 0, 2).expect("possible").0
+        };
+        "joint::conditional_mutual_information" => |z| {
+            let weights = Categorical::from_logits(&[z[8], z[0]]).expect("finite");
+            let tables = [small(&z[..4]), small(&z[4..8])];
+            joint::conditional_mutual_information(&weights, &tables).expect("two tables").0
         };
         "joint::conditional_kl" => |z| {
             joint::conditional_kl(&small(&z[..4]), &small(&z[4..8])).expect("one shape").0

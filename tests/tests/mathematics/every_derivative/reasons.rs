@@ -43,10 +43,17 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "linalg::formula::Function::of",
             // Distributions of a library, quantiles, tests: steps and inversions.
             "probability::alias::AliasTable::probability",
+            "probability::bootstrap::",
+            "probability::calibration::",
+            "probability::dirichlet::Dirichlet::",
             "probability::distribution::",
             "probability::initialise::Initialiser::variance",
             "probability::interval::",
+            "probability::kolmogorov_smirnov::",
+            "probability::mann_whitney::",
+            "probability::multiple::",
             "probability::paired::",
+            "probability::pass_at_k::",
             "probability::power::",
             "probability::theil_sen::",
             "probability::welch::",
@@ -67,6 +74,9 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "calculus::check::",
             // Models of counts, codes in whole bits, sums over derivations.
             "infotheory::arithmetic::Frequencies::",
+            // Iterations and bisections.
+            "infotheory::channel::",
+            "infotheory::fano::least_error",
             "infotheory::bits",
             "infotheory::perplexity",
             "infotheory::grammar::Grammar::",

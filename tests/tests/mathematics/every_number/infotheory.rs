@@ -15,10 +15,10 @@ use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::prefix_code::{huffman, mean_length};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
 use infotheory::{
-    InfoError, cross_entropy, distribution, divergence, entropy, gaussian, joint, preference,
-    shannon,
+    InfoError, channel, cross_entropy, distribution, divergence, entropy, fano, gaussian, joint,
+    preference, renyi, shannon,
 };
-use linalg::{Matrix, Real, matrix, vector};
+use linalg::{Matrix, Real, cholesky::Cholesky, matrix, vector};
 use num_traits::{One, Zero};
 use probability::gaussian::Gaussian;
 use probability::{Categorical, Joint, MultivariateGaussian, ProbabilityError};
@@ -161,6 +161,31 @@ pub(crate) fn cases() -> Vec<Case> {
             entropy::normalised_entropy(p)?;
             if p.len() == 1 { Exact::zero() } else { entropy_of(p) / number::<Exact>(p.len() as f64).ln() }
         };
+        // As the function, 1 + Σ p(p^(α − 1) − 1): of a sum that is off by ε the entropy of a nearly certain outcome is. A
+        // power by way of a logarithm is off by half a unit of that, which is 745 at most; half of it is α's.
+        "renyi::entropy", Distribution, Result 190.0 => |p| (renyi::entropy(p, 2.0)?, renyi::entropy(p, 0.5)?), as |p| {
+            entropy::entropy(p)?;
+            let of = |f: &dyn Fn(Exact) -> Exact| vector::sum_of(p.len(), |i| if p[i] == Exact::zero() { p[i] } else { f(p[i]) });
+            let (square, root) = (of(&|p| p * (p - Exact::one())), of(&|p| p.sqrt() - p));
+            (-square.ln_1p(), root.ln_1p() * number(2.0))
+        };
+        "renyi::divergence", Distributions, Conditioned 32.0 => |x| {
+            let (p, q) = halves(x);
+            (renyi::divergence(p, q, 2.0)?, renyi::divergence(p, q, 0.5)?)
+        }, as |x| {
+            let (p, q) = halves(x);
+            divergence::kl(p, q)?;
+            let square = |i: usize| if p[i] == q[i] { Exact::zero() } else { (p[i] - q[i]) * (p[i] - q[i]) / q[i] };
+            let roots = vector::sum_of(p.len(), |i| (p[i] * q[i]).sqrt());
+            let apart = vector::sum_of(p.len(), |i| { let d = p[i].sqrt() - q[i].sqrt(); d * d });
+            let half = number::<Exact>(0.5);
+            let ln = if roots < half { roots.ln() } else { (-half * apart).ln_1p() };
+            (vector::sum_of(p.len(), square).ln_1p(), ln * number(-2.0))
+        };
+        "fano::most_entropy", Share, Result 8.0 => |p| fano::most_entropy(p[0], 10)?, as |p| {
+            fano::most_entropy(p[0], 10)?;
+            entropy_of(&[p[0], Exact::one() - p[0]]) + p[0] * number::<Exact>(9.0).ln()
+        };
         "gaussian::entropy", Number, Conditioned 4.0 => |x| gaussian::entropy(&Gaussian::new(number(0.0), x[0])?), as |x| {
             Gaussian::new(number(0.0), x[0])?;
             let half = number::<Exact>(0.5);
@@ -190,6 +215,12 @@ pub(crate) fn cases() -> Vec<Case> {
             let n = p.len();
             let table = Matrix::from_fn(n, n, |i, j| if i == j { p[i] } else { p[i] - p[i] });
             joint::mutual_information(&Joint::from_probabilities(&table)?)
+        };
+        "joint::conditional_mutual_information", Table, Conditioned 32.0 => |p| {
+            let n = p.len();
+            let table = Matrix::from_fn(n, n, |i, j| if i == j { p[i] } else { p[i] - p[i] });
+            let table = Joint::from_probabilities(&table)?;
+            joint::conditional_mutual_information(&Categorical::uniform(2)?, &[table.transposed(), table])?
         };
         // In ε of a nat, or of the largest logarithm, because three cancel: a share is off by 2½, a marginal by 3;
         // three logarithms and two differences, of at most twice the largest, are rounded.
@@ -300,6 +331,40 @@ pub(crate) fn cases() -> Vec<Case> {
             let next = |k: usize| q.get(k + 1).copied().unwrap_or_else(Exact::zero);
             let k = |k: usize| number::<Exact>((k + 1) as f64);
             (vector::sum_of(q.len(), |i| k(i) * (q[i] - next(i)) * k(i).ln()), entropy_of(&q))
+        };
+        "shannon::chao_shen", Weights, Whole 0.0 => |w| {
+            let found = shannon::chao_shen(&counts(w))?.0;
+            f64::from(u8::from(!(found >= 0.0 && found.is_finite())))
+        };
+        "fano::least_error", Share, Whole 8.0 => |p| {
+            // Back through the inequality.
+            let nats = p[0] * 10_f64.ln();
+            let back = fano::most_entropy(fano::least_error(Nats(nats), 10)?, 10)?.0;
+            // Of an error below the normal numbers the digits are few.
+            (back - nats).abs() / (f64::EPSILON * nats.max(1e-300))
+        };
+        "channel::capacity" "channel::rate_distortion", Shares(2), Whole 0.0 => |x| {
+            // Whatever the channel: bounds in order, no more than the bit that goes in.
+            let output = |p: f64| Categorical::from_probabilities(&[1.0 - p, p]);
+            let found = channel::capacity(&[output(x[0])?, output(x[1])?], 1e-3)?;
+            let distortion = matrix(2, 2, &[x[1], 1.0, 1.0, 0.0]);
+            let rate = channel::rate_distortion(&output(x[0])?, &distortion, 2.0, 1e-3)?;
+            let right = |low: Nats, high: Nats| low <= high && high.0 <= 2_f64.ln() + 1e-3 && low.0 >= 0.0;
+            let near = (found.upper - found.lower).0 <= 1e-3;
+            f64::from(u8::from(!(right(found.lower, found.upper) && right(rate.lower, rate.upper) && near)))
+        };
+        "gaussian::entropy_of_covariance" "gaussian::multivariate_kl", Tame(2), Whole 32.0, unless ["positive definite"] => |x| {
+            let (p, one) = (Cholesky::of(&covariance(x))?, Cholesky::of(&Matrix::<f64>::identity(2, 2))?);
+            let kl = gaussian::multivariate_kl((&[0.0; 2], &p), (&[0.0; 2], &one))?;
+            [kl.0, gaussian::entropy_of_covariance(&p).0, 1.0]
+        }, as |x| {
+            let doubles: Vec<f64> = x.iter().map(|x| x.to_f64()).collect();
+            Cholesky::of(&covariance(&doubles))?;
+            let c = covariance(&doubles).map(Exact::of);
+            let ln = (c[(0, 0)] * c[(1, 1)] - c[(0, 1)] * c[(1, 0)]).ln();
+            let (half, one) = (number::<Exact>(0.5), Exact::one());
+            let e = (number::<Exact>(2.0) * Exact::pi() * one.exp()).ln();
+            [half * ((c[(0, 0)] - one) + (c[(1, 1)] - one) - ln), e + half * ln, one]
         };
         "gaussian::multivariate_entropy", Tame(2), Conditioned 16.0, unless ["positive definite"] => |x| {
             gaussian::multivariate_entropy(&MultivariateGaussian::new(&[0.0; 2], &covariance(x))?)

@@ -29,6 +29,7 @@
 
 mod calculus;
 mod definitions;
+mod evaluation;
 mod infotheory;
 mod inputs;
 mod linalg;
@@ -194,6 +195,11 @@ fn of_probability() {
 }
 
 #[test]
+fn of_evaluations() {
+    holds("probability", evaluation::cases);
+}
+
+#[test]
 fn of_calculus() {
     holds("calculus", calculus::cases);
 }
@@ -253,6 +259,7 @@ fn covered() -> Vec<(String, &'static str, &'static str)> {
     let all = [
         ("linalg", linalg::cases(), include_str!("linalg.rs")),
         ("probability", probability::cases(), include_str!("probability.rs")),
+        ("probability", evaluation::cases(), include_str!("evaluation.rs")),
         ("calculus", calculus::cases(), include_str!("calculus.rs")),
         ("infotheory", infotheory::cases(), include_str!("infotheory.rs")),
     ];
