@@ -48,7 +48,7 @@ pub struct Capacity {
 /// ```
 /// use infotheory::channel::capacity;
 /// use probability::Categorical;
-/// // Of 100 ones 50 arrive as zeros, and zeros always arrive: half as many ones as zeros is best, or nearly.
+/// // Half of the ones arrive as zeros, all zeros arrive: two ones for every three zeros are best.
 /// let z = [[1.0, 0.0], [0.5, 0.5]].map(|p| Categorical::from_probabilities(&p).expect("a distribution"));
 /// let found = capacity(&z, 1e-12)?;
 /// assert!((found.lower.to_bits().0 - 1.25_f64.log2()).abs() < 1e-11);
@@ -71,8 +71,10 @@ pub fn capacity(channel: &[Categorical], tolerance: f64) -> Result<Capacity, Inf
         let of_output =
             |y: usize| sum(channel.iter().zip(&input).map(|(output, p)| p * output.probability(y)));
         let output: Vec<f64> = (0..outputs).map(of_output).collect();
+        // An output of probability 0, though an input has it: both are too small to count.
+        let pair = |(&p, &q): (&f64, &f64)| if q == 0.0 { (q, q) } else { (p, q) };
         let gain = |of: &Categorical| {
-            divergence::unchecked(of.probabilities().iter().copied().zip(output.iter().copied()))
+            divergence::unchecked(of.probabilities().iter().zip(&output).map(pair))
         };
         let gains: Vec<f64> = channel.iter().map(gain).collect();
         let upper = gains.iter().copied().fold(0.0, f64::max);
@@ -315,5 +317,9 @@ mod tests {
             assert!(of(&matrix(2, 1, &[0.0, bad]), 1.0).is_err());
         }
         assert!(of(&matrix(2, 2, &[0.0, f64::MAX, 1.0, 0.0]), f64::MAX).is_ok());
+        // The smallest probability, half of which is 0.
+        let tiny = [categorical(&[1.0, 5e-324]), categorical(&[1.0, 5e-324])];
+        assert_eq!(capacity(&tiny, 1e-6).unwrap().upper.0, 0.0);
+        assert!(rate_distortion(&tiny[0], &d, 2.0, 1e-6).unwrap().upper.0 <= 1e-6);
     }
 }

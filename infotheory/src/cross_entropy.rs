@@ -18,7 +18,7 @@
 
 use crate::units::Nats;
 use crate::{InfoError, distribution};
-use linalg::accurate::{self, Sum};
+use linalg::accurate::{Sum, total};
 use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{
     I, J, K, Letter, TOKEN, at_most, cases, equal, exp, largest, ln, operand, sum, sum_where,
@@ -26,7 +26,7 @@ use linalg::formula::{
 };
 use linalg::{
     Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
-    Work, column, gather, parallel::each_column, parallel::each_column_of, vector,
+    Work, column, gather, parallel::each_column, parallel::each_column_of, simd, vector,
 };
 
 /// Returns the cross-entropy <var>−Σ p ln q = H(P) + KL(P‖Q)</var> of two distributions, in nats: the mean length of
@@ -51,14 +51,17 @@ use linalg::{
 pub fn cross_entropy<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
     let zero = T::zero();
-    let term = |(&p, &q): (&T, &T)| match (p == zero, q == zero) {
+    let term = |p: T, q: T| match (p == zero, q == zero) {
         (true, true) => zero,
         (false, true) => T::from_f64(f64::INFINITY),
         // Also if p is 0: its slope, −ln q, is not.
         (_, false) => -(p / p_sum * (q / q_sum).ln()),
     };
     // 0 + (−0) = +0: the cost of a certain event is +0.
-    let nats = accurate::sum(p.iter().zip(q).map(term));
+    let nats = simd(
+        #[inline(always)]
+        || total(p, q, term).value(),
+    );
     Ok(Nats(distribution::within(nats, 0.0, f64::INFINITY)))
 }
 

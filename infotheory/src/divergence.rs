@@ -24,13 +24,13 @@
 
 use crate::units::Nats;
 use crate::{InfoError, distribution};
-use linalg::accurate;
+use linalg::accurate::{self, total};
 use linalg::cases::{Cases, Operand, Size, Visitor};
 use linalg::formula::{I, J, K, ln, operand, positive, sum, upstream};
 use linalg::parallel::each_column_of;
 use linalg::{
     Formula, Gradient, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
-    vector,
+    simd, vector,
 };
 
 /// Returns <var>KL(P‖Q) = Σ p ln(p/q)</var>, in nats; at least 0, ∞ if some q is 0 and its p is not.
@@ -49,7 +49,11 @@ use linalg::{
 #[doc(alias("kl_divergence", "kl_div", "rel_entr", "relative_entropy"))]
 pub fn kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
-    Ok(Nats(unchecked(p.iter().zip(q).map(|(&p, &q)| (p / p_sum, q / q_sum)))))
+    let nats = simd(
+        #[inline(always)]
+        || total(p, q, |p, q| term(p / p_sum, q / q_sum)).value(),
+    );
+    Ok(Nats(distribution::within(nats, 0.0, f64::INFINITY)))
 }
 
 /// Returns <var>KL(Q‖P)</var>: [`kl`] of the exchanged pair. Mode-seeking in Q; [`kl`] is mode-covering.
@@ -124,7 +128,10 @@ pub(crate) fn excess<T: Real>(x: T) -> T {
 #[doc(alias = "tv_distance")]
 pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
-    let apart = accurate::sum(p.iter().zip(q).map(|(&p, &q)| (p / p_sum - q / q_sum).abs()));
+    let apart = simd(
+        #[inline(always)]
+        || total(p, q, |p, q| (p / p_sum - q / q_sum).abs()).value(),
+    );
     Ok(distribution::within(T::from_f64(0.5) * apart, 0.0, 1.0))
 }
 
@@ -143,14 +150,19 @@ pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
 pub fn jensen_shannon<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
     let half = T::from_f64(0.5);
-    // If the mean of two subnormal numbers underflows to 0, both terms underflow.
-    let pairs = || {
-        let shares = p.iter().zip(q).map(|(&p, &q)| (p / p_sum, q / q_sum));
-        let with_mean = shares.map(|(p, q)| (p, q, half * (p + q)));
-        with_mean.filter(|&(p, q, m)| m != T::zero() || p == q)
+    let to_mean = |of: T, p: T, q: T| {
+        let m = half * (p + q);
+        // If the mean of two subnormal numbers underflows to 0, both terms underflow.
+        if m == T::zero() && p != q { m } else { term(of, m) }
     };
-    let from_p = unchecked(pairs().map(|(p, _, m)| (p, m)));
-    let from_q = unchecked(pairs().map(|(_, q, m)| (q, m)));
+    let [from_p, from_q] = simd(
+        #[inline(always)]
+        || {
+            let of_p = total(p, q, |p, q| to_mean(p / p_sum, p / p_sum, q / q_sum));
+            let of_q = total(p, q, |p, q| to_mean(q / q_sum, p / p_sum, q / q_sum));
+            [of_p, of_q].map(|sum| distribution::within(sum.value(), 0.0, f64::INFINITY))
+        },
+    );
     Ok(Nats(distribution::within(half * (from_p + from_q), 0.0, std::f64::consts::LN_2)))
 }
 

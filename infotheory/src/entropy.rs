@@ -8,8 +8,8 @@
 
 use crate::units::Nats;
 use crate::{InfoError, distribution};
-use linalg::Real;
-use linalg::accurate::sum;
+use linalg::accurate::{sum, total};
+use linalg::{Real, simd};
 
 /// Returns the information −ln p of an event of probability p: ∞ if p is 0, +0 if p is 1.
 ///
@@ -53,7 +53,16 @@ pub fn self_information<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
 #[doc(alias("entr", "shannon_entropy"))]
 pub fn entropy<T: Real>(p: &[T]) -> Result<Nats<T>, InfoError> {
     let sum = distribution::sum("p", p)?;
-    let nats = unchecked(p.iter().map(|&p| p / sum));
+    let nats = simd(
+        #[inline(always)]
+        || {
+            let term = |p: T, _| {
+                let p = p / sum;
+                if p > T::zero() { T::zero() - p * p.ln() } else { T::zero() }
+            };
+            total(p, p, term).value()
+        },
+    );
     Ok(Nats(distribution::within(nats, 0.0, (p.len() as f64).ln())))
 }
 

@@ -7,9 +7,9 @@
 //! Source: Knuth, *The Art of Computer Programming*, volume 2, section 4.2.2 (the exact error of a
 //! sum); Dekker, *A floating-point technique for extending the available precision*, 1971.
 
-use linalg::accurate::two_sum;
 pub(crate) use linalg::accurate::{Sum, sum};
-use linalg::{Real, real::is_nan};
+use linalg::accurate::{total, two_sum};
+use linalg::{Real, real::is_nan, simd};
 
 /// Returns <var>e^(z − m)</var> for z ≤ m, as if z − m were not rounded.
 #[inline(always)]
@@ -38,18 +38,40 @@ pub(crate) fn reaches(sum: f64, limit: f64, slack: f64) -> bool {
 /// Returns 1, or a power of two to divide the numbers by if their sums or differences would overflow or lose digits
 /// below the scalar's range.
 pub(crate) fn range_unit<T: Real>(x: &[T]) -> T {
-    let largest = x.iter().fold(0.0_f64, |largest, x| x.to_f64().abs().max(largest));
+    let largest = largest_size(x);
     let above = T::from_f64(largest * x.len().max(8) as f64).to_f64();
     let below = T::from_f64(largest * (-100.0_f64).exp2()).to_f64();
     if above.is_finite() && below > 0.0 { T::one() } else { power_of_two(x) }
 }
 
+/// Returns the size of the largest number that is one; 0 if there is none.
+pub(crate) fn largest_size<T: Real>(x: &[T]) -> f64 {
+    simd(
+        #[inline(always)]
+        || {
+            let mut lanes = [0.0_f64; 16];
+            let (groups, rest) = x.as_chunks::<16>();
+            let all = groups.iter().map(|group| &group[..]).chain([rest]);
+            for group in all {
+                for (most, x) in lanes.iter_mut().zip(group) {
+                    let size = x.to_f64().abs();
+                    *most = if size > *most { size } else { *most };
+                }
+            }
+            lanes.into_iter().fold(0.0, f64::max)
+        },
+    )
+}
+
 /// Returns <var>Σ x/n</var>, rounded, and the remainder: exactly (x, 0) if all are x; NaN if there are no numbers. No
 /// sum may overflow.
+#[inline(always)]
 fn mean_and_rest<T: Real>(x: &[T]) -> Sum<T> {
     let n = T::from_f64(x.len() as f64);
-    let first = sum(x.iter().copied()) / n;
-    let rest = sum(x.iter().flat_map(|&x| <[T; 2]>::from(two_sum(x, -first)))) / n;
+    let first = total(x, x, |x, _| x).value() / n;
+    let mut rest = total(x, x, |x, _| two_sum(x, -first).0);
+    rest.merge(&total(x, x, |x, _| two_sum(x, -first).1));
+    let rest = rest.value() / n;
     let mut mean = Sum::of(first);
     // If the mean is infinite the rest is NaN.
     if !is_nan(rest) {
@@ -60,9 +82,15 @@ fn mean_and_rest<T: Real>(x: &[T]) -> Sum<T> {
 
 /// Returns <var>Σ x/n</var>: exactly x if all are x; NaN if there are no numbers. Finite if the numbers are.
 pub(crate) fn mean<T: Real>(x: &[T]) -> T {
-    let unit = range_unit(x);
-    let scaled: Vec<T> = x.iter().map(|&x| x / unit).collect();
-    mean_and_rest(&scaled).value() * unit
+    let (unit, mut scaled) = (range_unit(x), x.to_vec());
+    let mean = simd(
+        #[inline(always)]
+        || {
+            scaled.iter_mut().for_each(|x| *x /= unit);
+            mean_and_rest(&scaled)
+        },
+    );
+    mean.value() * unit
 }
 
 /// Deviations of numbers from their mean, in a unit in which the largest has a size of 1 to 2:
@@ -80,22 +108,35 @@ impl<T: Real> Deviations<T> {
     /// Computes the deviations of numbers from their mean. The mean is not rounded to a float: that of four consecutive
     /// floats may lie between two.
     pub(crate) fn new(x: &[T]) -> Self {
-        let range = range_unit(x);
-        let scaled: Vec<T> = x.iter().map(|&x| x / range).collect();
-        let mean = mean_and_rest(&scaled);
-        Self::of(scaled.iter().map(|&x| Sum::of(x).minus(&mean)).collect(), range)
+        let (range, mut d) = (range_unit(x), x.to_vec());
+        simd(
+            #[inline(always)]
+            || {
+                d.iter_mut().for_each(|x| *x /= range);
+                let mean = mean_and_rest(&d);
+                d.iter_mut().for_each(|x| *x = Sum::of(*x).minus(&mean));
+            },
+        );
+        Self::of(d, range)
     }
 
     /// Scales differences that are already computed.
     pub(crate) fn of(mut in_units: Vec<T>, range: T) -> Self {
         let unit = power_of_two(&in_units);
-        in_units.iter_mut().for_each(|d| *d /= unit);
+        simd(
+            #[inline(always)]
+            || in_units.iter_mut().for_each(|d| *d /= unit),
+        );
         Deviations { in_units, unit, range }
     }
 
     /// Returns <var>Σ d·d′</var>, in units of both.
     pub(crate) fn dot(&self, other: &Self) -> T {
-        sum(self.in_units.iter().zip(&other.in_units).map(|(&a, &b)| a * b))
+        let (a, b) = (&self.in_units, &other.in_units);
+        simd(
+            #[inline(always)]
+            || total(a, b, |a, b| a * b).value(),
+        )
     }
 
     /// Multiplies x, which is in units of both, by the units. The larger unit comes first: only a result out of range
@@ -121,7 +162,7 @@ pub(crate) fn distance_in<T: Real>(unit: T, x: T, y: T) -> T {
 ///
 /// Dividing by it rounds only denormals. The results have size 1, and their squares and sums stay in range.
 pub(crate) fn power_of_two<T: Real>(x: &[T]) -> T {
-    let largest = x.iter().fold(0.0_f64, |largest, x| x.to_f64().abs().max(largest));
+    let largest = largest_size(x);
     if largest == 0.0 || largest.is_infinite() {
         return T::one();
     }

@@ -7,7 +7,7 @@ use crate::accurate::{self, Deviations};
 use crate::error::{ProbabilityError, check, check_length};
 use crate::random::Random;
 use crate::softmax::softmax;
-use linalg::Real;
+use linalg::{Real, accurate::total, simd};
 
 /// The probabilities of the outcomes 0, 1, …, n − 1, which sum to one by construction.
 ///
@@ -46,6 +46,19 @@ pub fn sum_tolerance(n: usize) -> f64 {
     (n as f64 + 4.0) * (-24.0_f64).exp2()
 }
 
+fn is_share(p: f64) -> bool {
+    p >= 0.0 && p.is_finite()
+}
+
+/// Returns whether no number is negative, infinite or NaN.
+fn all_shares<T: Real>(p: &[T]) -> bool {
+    simd(
+        #[inline(always)]
+        // Not `all`, which ends at the first: a loop without an end of its own is vector code.
+        || p.iter().fold(true, |all, p| all & is_share(p.to_f64())),
+    )
+}
+
 /// Checks that numbers are a distribution: at least one, each finite and at least 0, with sum 1 up to
 /// [`sum_tolerance`]. Returns the sum, which is rounded once. −0 is 0.
 ///
@@ -65,12 +78,17 @@ pub fn sum_tolerance(n: usize) -> f64 {
 /// # Ok::<(), ProbabilityError>(())
 /// ```
 pub fn check_distribution<T: Real>(p: &[T]) -> Result<f64, ProbabilityError> {
-    let values = || p.iter().map(|p| p.to_f64());
-    check("probability", SHARE, values(), |p| p >= 0.0 && p.is_finite())?;
+    if !all_shares(p) {
+        check("probability", SHARE, p.iter().map(|p| p.to_f64()), is_share)?;
+    }
     if p.is_empty() {
         return Err(ProbabilityError::Empty { what: "probabilities" });
     }
-    let (found, allowed) = (accurate::sum(values()), sum_tolerance(p.len()));
+    let allowed = sum_tolerance(p.len());
+    let found = simd(
+        #[inline(always)]
+        || total(p, p, |p, _| p.to_f64()).value(),
+    );
     let right = (found - 1.0).abs() <= allowed;
     if right { Ok(found) } else { Err(ProbabilityError::Sum { found, allowed }) }
 }
@@ -105,17 +123,26 @@ impl<T: Real> Categorical<T> {
     /// ```
     #[doc(alias = "normalize")]
     pub fn from_weights(weights: &[T]) -> Result<Self, ProbabilityError> {
-        let values = || weights.iter().map(|w| w.to_f64());
-        check("weight", SHARE, values(), |w| w >= 0.0 && w.is_finite())?;
-        let largest = values().fold(0.0, f64::max);
+        if !all_shares(weights) {
+            check("weight", SHARE, weights.iter().map(|w| w.to_f64()), is_share)?;
+        }
+        let largest = accurate::largest_size(weights);
         if largest == 0.0 {
             return Err(ProbabilityError::Empty { what: "weights above 0" });
         }
         // A power of two near the largest weight: the division rounds nothing and the sum stays in range.
         let unit = T::from_f64(largest.log2().floor().clamp(-1000.0, 1000.0).exp2());
-        let mut probabilities: Vec<T> = weights.iter().map(|&w| w / unit).collect();
-        let sum = accurate::sum(probabilities.iter().copied());
-        probabilities.iter_mut().for_each(|p| *p /= sum);
+        let mut probabilities = weights.to_vec();
+        simd(
+            #[inline(always)]
+            || {
+                probabilities.iter_mut().for_each(|p| *p /= unit);
+                let p = &probabilities;
+                let sum = total(p, p, |p, _| p);
+                let sum = sum.value();
+                probabilities.iter_mut().for_each(|p| *p /= sum);
+            },
+        );
         Ok(Categorical { probabilities })
     }
 

@@ -7,7 +7,7 @@
 //! 2021.
 
 use crate::accurate::{self, Sum};
-use linalg::{Real, real::is_nan, vector};
+use linalg::{Real, accurate::total, real::is_nan, simd, vector};
 
 /// Returns <var>ln Σ e^z</var> without overflow. The error is at most 4 units in the last place, or 2⁻¹⁰⁰ if that is
 /// more.
@@ -29,11 +29,17 @@ use linalg::{Real, real::is_nan, vector};
 /// ```
 #[doc(alias("logsumexp", "logaddexp"))]
 pub fn log_sum_exp<T: Real>(scores: &[T]) -> T {
-    let m = vector::maximum(scores);
+    let (m, others) = simd(
+        #[inline(always)]
+        || {
+            let m = vector::maximum(scores);
+            (m, others(scores, m))
+        },
+    );
     if is_nan(m) || m.to_f64().is_infinite() {
         return m;
     }
-    let plain = m + others(scores, m).ln_1p();
+    let plain = m + others.ln_1p();
     // Beyond these bounds less than a quarter of m cancels.
     let (value, m) = (plain.to_f64(), m.to_f64());
     if m >= 0.0 || value <= 0.75 * m {
@@ -47,13 +53,24 @@ pub fn log_sum_exp<T: Real>(scores: &[T]) -> T {
 
 /// Returns <var>Σ e^(z − m)</var> over all scores but one that equals the maximum m: 1 less than the denominator of
 /// softmax.
+#[inline(always)]
 pub(crate) fn others<T: Real>(scores: &[T], m: T) -> T {
-    let first = scores.iter().position(|&z| z == m).unwrap_or(scores.len());
-    let terms = scores.iter().enumerate().filter(|(i, _)| *i != first);
     if !m.to_f64().is_finite() {
         return T::from_f64(f64::NAN); // NaN even if no term is
     }
-    accurate::sum(terms.map(|(_, &z)| accurate::exp_difference(z, m)))
+    let first = scores.iter().position(|&z| z == m).unwrap_or(scores.len());
+    let (before, after) = (&scores[..first], &scores[scores.len().min(first + 1)..]);
+    let mut sum = Sum::new();
+    for part in [before, after] {
+        let of_part = total(
+            part,
+            part,
+            #[inline(always)]
+            |z, _| accurate::exp_difference(z, m),
+        );
+        sum.merge(&of_part);
+    }
+    sum.value()
 }
 
 /// The log-sum-exp of scores that arrive one by one, or in pieces: the identity behind streaming attention.

@@ -67,7 +67,16 @@ pub fn population_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
 /// ```
 #[doc(alias("var", "std", "sd"))]
 pub fn sample_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
-    covariance(x, x)
+    check_estimate(x.len())?;
+    let d = Deviations::new(x);
+    Ok(d.with_units(d.dot(&d) / T::from_f64((x.len() - 1) as f64), &d))
+}
+
+fn check_estimate(found: usize) -> Result<(), ProbabilityError> {
+    if found < 2 {
+        return Err(ProbabilityError::at_least(2, "numbers to estimate a variance from", found));
+    }
+    Ok(())
 }
 
 /// Returns the sample covariance <var>Σ (x − µₓ)(y − µ_y)/(n − 1)</var>.
@@ -85,10 +94,7 @@ pub fn sample_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
 #[doc(alias = "cov")]
 pub fn covariance<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
     check_length("numbers of the second list", x.len(), y.len())?;
-    if x.len() < 2 {
-        let what = "numbers to estimate a variance from";
-        return Err(ProbabilityError::at_least(2, what, x.len()));
-    }
+    check_estimate(x.len())?;
     let (x, y) = (Deviations::new(x), Deviations::new(y));
     Ok(x.with_units(x.dot(&y) / T::from_f64((x.in_units.len() - 1) as f64), &y))
 }

@@ -18,7 +18,7 @@ use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, exp, largest, operand, output, sum, upstream};
 use linalg::{
     Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    column, parallel::each_column, vector,
+    accurate::total, column, parallel::each_column, simd, vector,
 };
 
 /// Returns the distribution of one vector of scores, correct to 4 units in the last place.
@@ -34,10 +34,16 @@ use linalg::{
 /// ```
 #[doc(alias = "softargmax")]
 pub fn softmax<T: Real>(scores: &[T]) -> Vec<T> {
-    let maximum = vector::maximum(scores);
-    let mut p: Vec<T> = scores.iter().map(|&z| accurate::exp_difference(z, maximum)).collect();
-    let sum = accurate::sum(p.iter().copied());
-    p.iter_mut().for_each(|p| *p /= sum);
+    let mut p = scores.to_vec();
+    simd(
+        #[inline(always)]
+        || {
+            let maximum = vector::maximum(&p);
+            p.iter_mut().for_each(|z| *z = accurate::exp_difference(*z, maximum));
+            let sum = total(&p, &p, |p, _| p).value();
+            p.iter_mut().for_each(|p| *p /= sum);
+        },
+    );
     p
 }
 
@@ -97,9 +103,16 @@ pub fn tempered_softmax<T: Real>(
 /// assert_eq!(p, [0.0, -1000.0]);
 /// ```
 pub fn log_softmax<T: Real>(scores: &[T]) -> Vec<T> {
-    let maximum = vector::maximum(scores);
-    let log_sum = crate::log_sum_exp::others(scores, maximum).ln_1p();
-    scores.iter().map(|&z| (z - maximum) - log_sum).collect()
+    let mut logarithms = scores.to_vec();
+    simd(
+        #[inline(always)]
+        || {
+            let maximum = vector::maximum(scores);
+            let log_sum = crate::log_sum_exp::others(scores, maximum).ln_1p();
+            logarithms.iter_mut().for_each(|z| *z = (*z - maximum) - log_sum);
+        },
+    );
+    logarithms
 }
 
 /// Computes the softmax into a slice of the same length, rounded as in [`softmax_in_place`]. Returns

@@ -225,6 +225,11 @@ pub(crate) fn cases() -> Vec<Case> {
             let (sum, lost) = accurate::two_sum(x[0], x[1] * x[2]);
             sum * (x[3] + lost)
         };
+        "accurate::total" => |x| {
+            // Long enough for sums side by side.
+            let (a, b) = (x.repeat(9), [&x[1..], &x[..1]].concat().repeat(9));
+            accurate::total(&a, &b, |a, b| a * b).value() * x[0]
+        };
         "accurate::sum" => |x| accurate::sum(x.iter().copied()) * x[0];
         "accurate::Sum::add" "accurate::Sum::value" => |x| {
             let mut sum = accurate::Sum::new();

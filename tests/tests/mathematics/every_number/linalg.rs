@@ -576,13 +576,14 @@ pub(crate) fn cases() -> Vec<Case> {
         "vector::add_all", Vector, Conditioned 4.0 => |x| {
             added(x)
         };
-        "accurate::sum" "accurate::Sum::new" "accurate::Sum::add" "accurate::Sum::of" "accurate::Sum::merge" "accurate::Sum::times" "accurate::Sum::minus" "accurate::Sum::value", Vector, Conditioned 1.0 => |x| {
+        "accurate::sum" "accurate::Sum::new" "accurate::Sum::add" "accurate::Sum::of" "accurate::Sum::merge" "accurate::Sum::times" "accurate::Sum::minus" "accurate::Sum::value" "accurate::total", Vector, Conditioned 1.0 => |x| {
             let mut sum = accurate::Sum::new();
             x.iter().for_each(|&x| sum.add(x));
             let (mut twice, half) = (sum.times(Real::from_f64(2.0)), sum.minus(&accurate::Sum::of(Real::from_f64(0.0))));
             twice.merge(&accurate::Sum::new());
-            [accurate::sum(x.iter().copied()), sum.value(), half, twice.times(Real::from_f64(0.5)).value()]
-        }, as |x| [x.iter().fold(Exact::zero(), |sum, &x| sum + x); 4];
+            let side_by_side = accurate::total(x, x, |x, _| x).value();
+            [accurate::sum(x.iter().copied()), sum.value(), half, twice.times(Real::from_f64(0.5)).value(), side_by_side]
+        }, as |x| [x.iter().fold(Exact::zero(), |sum, &x| sum + x); 5];
         "accurate::two_sum", Numbers(2), Conditioned 1.0 => |x| accurate::two_sum(x[0], x[1]).0, as |x| x[0] + x[1];
         "gather::index" "real::is_nan", Number, Result 0.0 => |x| {
             let found = linalg::gather::index(x[0], 7).unwrap_or(99);
