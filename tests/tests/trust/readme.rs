@@ -208,10 +208,7 @@ fn speeds_are_those_of_the_tables() {
             f(&gpt2["ours"]["tokens_per_second"]),
             f(&gpt2["ratios"]["from empty"]["median"])
         ),
-        format!(
-            "read at {:.0} % of the bandwidth",
-            100.0 * f(&gpt2["ours"]["bandwidth_share"])
-        ),
+        format!("read at {:.0} % of the bandwidth", 100.0 * f(&gpt2["ours"]["bandwidth_share"])),
         format!(
             "SmolLM2 135M reads a prompt of 1024 tokens at {:.0} tokens a second, {:.1} times as fast, and writes {:.0} a second after it, {:.1} times as fast",
             f(&smollm2["ours"]["prompt_tokens_per_second"]),

@@ -32,5 +32,10 @@ pub(crate) const PAPERS: [Paper; 6] = [
         page: superposition::page,
     },
     Paper { name: "collapse", file: "collapse.rs", seconds: 1, page: collapse::page },
-    Paper { name: "linear_attention", file: "linear_attention.rs", seconds: 9, page: linear_attention::page },
+    Paper {
+        name: "linear_attention",
+        file: "linear_attention.rs",
+        seconds: 9,
+        page: linear_attention::page,
+    },
 ];
