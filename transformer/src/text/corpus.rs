@@ -31,8 +31,9 @@ pub enum CorpusError {
     },
     /// Conversations without an answer that a window holds.
     #[error(
-        "the {part} has {}, and no token of an answer within a window of {}: give others, or a longer context",
-        words::of(*found, "conversation or preference"), words::of(*length, "token")
+        "the {part}: no answer of {found} conversations or preferences is within a window of {} (each side of a preference \
+         has half of one, and the sides must differ there): give others, or a longer context",
+        words::of(*length, "token")
     )]
     NoAnswer {
         /// The part of the conversations.

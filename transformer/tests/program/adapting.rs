@@ -269,3 +269,56 @@ fn what_is_forgotten_is_diagnosed() {
     let found = place.run(&["diagnose", "same", "--steps", "5"]);
     says(&stderr(&found), &["what was forgotten is not measured", "base"]);
 }
+
+/// Not the model of `--from`, that of `--teacher`, or the one that adapters belong to.
+#[test]
+fn a_run_does_not_replace_the_model_that_it_needs() {
+    let place = trained(&[]);
+    place.fine(&on(&["--lora", "2", "--out", "adapters"]));
+    let before = place.files();
+    for out in ["base", "base/model", "."] {
+        let message = place.refused(&on(&["--lora", "2", "--out", out, "--overwrite"]));
+        says(&message, &["holds the model of --from", "give another --out"]);
+        let message = place.refused(&on(&["--from", "adapters", "--out", out, "--overwrite"]));
+        says(&message, &["holds the model of --from"]);
+    }
+    let teacher = ["--teacher", "adapters", "--out", "adapters", "--overwrite"];
+    says(&place.refused(&on(&teacher)), &["holds the model of --teacher"]);
+    assert_eq!(place.files(), before, "something was written");
+    place.fine(&on(&["--out", "base-2"]));
+}
+
+#[test]
+fn a_run_that_made_the_model_worse_says_so() {
+    let place = trained(&[]);
+    let told = stderr(&place.run(&on(&["--learning-rate", "3", "--out", "worse"])));
+    says(&told, &["this run made the model worse", "diagnose worse looks for the cause"]);
+    let told = stderr(&place.run(&on(&["--out", "better"])));
+    assert!(!told.contains("worse"), "{told}");
+}
+
+#[test]
+fn a_preset_has_what_it_is_for() {
+    let place = trained(&[]);
+    let message = place.refused(&on(&["--preset", "lora", "--out", "run"]));
+    says(&message, &["give their rank with --lora"]);
+    let message = place.refused(&on(&["--preset", "preferences", "--out", "run"]));
+    says(&message, &["--preset preferences is for --preferences"]);
+}
+
+/// Of answers, whose chat template is looked for beside the model, and of text with the tokenizer of a run.
+#[test]
+fn adapters_resume_beside_a_model_that_moved() {
+    let place = trained(&[]);
+    let lines: String =
+        (0..40).map(|i| format!("{{\"prompt\": \"the {i} \", \"completion\": \"dog\"}}\n")).collect();
+    fs::write(place.path("answers.jsonl"), lines).unwrap();
+    let answers = ["--data", "answers.jsonl", "--answers", "--lora", "2", "--out", "adapters"];
+    place.fine(&on(&answers));
+    fs::rename(place.path("base"), place.path("moved")).unwrap();
+    let message = place.refused(&["train", "--resume", "adapters", "--steps", "8"]);
+    says(&message, &["give them with --from"]);
+    let more = place.json(&["train", "--resume", "adapters", "--steps", "8", "--from", "moved"]);
+    assert_eq!(more["steps"], 8);
+    place.train(&["--tokenizer", "./moved", "--out", "other", "--steps", "2"]);
+}

@@ -211,7 +211,7 @@ fn what_cannot_be_learned_is_refused() {
     let short = [&TRAIN[..5], &["--context", "4"]].concat();
     says(
         &refused(&short),
-        &["no token of an answer within a window of 4 tokens", "longer context"],
+        &["no answer of", "within a window of 4 tokens", "longer context"],
     );
     let without = [&TRAIN[..3], &["--tokenizer", "without/model"]].concat();
     says(&refused(&without), &["chats.jsonl, line 1: these are messages", "no chat template"]);

@@ -308,6 +308,11 @@ pub(crate) fn object(
 /// Describes what is left of text from before a fine-tuning.
 pub(crate) fn earlier(r: Remembered) -> String {
     let Remembered { before, after, known, lost, .. } = r;
+    if !after.is_finite() {
+        return format!(
+            "earlier    text from before this training: {before:.3} → {after} nats per token: nothing is predicted any more\n"
+        );
+    }
     let how = if lost > 0.0 { "lost" } else { "gained" };
     format!(
         "earlier    text from before this training: {before:.3} → {after:.3} nats per token, {:.0} % of the {known:.3} that \

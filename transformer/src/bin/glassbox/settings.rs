@@ -45,7 +45,7 @@ pub(crate) struct Settings {
     pub(crate) from: Option<String>,
     #[arg(skip)]
     pub(crate) from_sha256: Option<String>,
-    /// Weights to freeze, by patterns of their names (`embedding.*,block.0.*`); `explain` and `describe` show names
+    /// Weights to freeze, by patterns of their names (`embedding.*,block.0.*`); `explain --list` shows names
     #[arg(long, value_name = "PATTERNS", value_delimiter = ',', help_heading = "Fine-tuning")]
     pub(crate) freeze: Option<Vec<String>>,
     /// Weights that alone are learned, by patterns of their names (`block.11.*,norm.*`)

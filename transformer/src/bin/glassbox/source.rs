@@ -4,7 +4,7 @@ pub(crate) mod answers;
 
 use crate::plot::thousands;
 use crate::progress::Bar;
-use crate::{Error, Result, remark, terminal};
+use crate::{Error, Result, remark, run, terminal};
 use answers::Answers;
 use infotheory::{Nats, ngram};
 use probability::permutation::Permutation;
@@ -99,7 +99,7 @@ impl Source {
                 let tokenizer = match (known, &config.tokenizer) {
                     (Some(known), _) => known,
                     (None, TokenizerChoice::Files(path)) => {
-                        files::read_tokenizer_at(Path::new(path))?
+                        tokenizer_at(path)?
                     }
                     _ => return Err(fail(&reason).into()),
                 };
@@ -330,7 +330,7 @@ fn chosen_of(choice: &TokenizerChoice, text: &str) -> Result<Tokenizer> {
         TokenizerChoice::Bytes => Tokenizer::bytes(),
         TokenizerChoice::Chars => Tokenizer::characters_of(text),
         TokenizerChoice::Bpe(vocabulary) => Tokenizer::trained_bpe(text, *vocabulary)?,
-        TokenizerChoice::Files(path) => files::read_tokenizer_at(Path::new(path))?,
+        TokenizerChoice::Files(path) => tokenizer_at(path)?,
         other => return Err(format!("--tokenizer {other} does not fit these data").into()),
     })
 }
@@ -355,6 +355,15 @@ fn split(documents: &Documents, by_bytes: bool) -> Result<Split<'_>> {
     let held = held(documents);
     let (held_back, train) = all.into_iter().partition(|extent| held[extent.document]);
     Ok(Split { documents, train, held_back })
+}
+
+/// Reads the tokenizer of a path: a file, a directory, or a run, which has it beside its model.
+fn tokenizer_at(path: &str) -> Result<Tokenizer> {
+    let path = Path::new(path);
+    Ok(match run::is_run(path) {
+        true => files::read_tokenizer(&run::model_directory(path))?,
+        false => files::read_tokenizer_at(path)?,
+    })
 }
 
 /// Returns whether each document is held back: whole ones, drawn at random, always the same; at least one.

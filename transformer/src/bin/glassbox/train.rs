@@ -18,7 +18,7 @@ use clock::Clock;
 pub(crate) use names::findable_from_everywhere;
 use names::run_name;
 use noise::{Noise, take};
-use remarks::{introduce, resumes};
+use remarks::{introduce, resumes, worse};
 use start::Start;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -93,13 +93,9 @@ impl Train {
             None => settings.on_its_model()?,
         };
         let config = settings.complete()?;
-        if config.from.is_none() && config.lora.is_some() {
-            return Err("--lora learns adapters beside a model: name it with --from".into());
-        }
-        if config.from.is_none() && config.preferences.is_some() {
-            return Err(
-                "--preferences goes on from a model that answers: name it with --from".into()
-            );
+        start::whole(settings.preset, &config)?;
+        if self.resume.is_none() {
+            start::apart(settings.out.as_deref(), &config)?;
         }
         asked.fit(&config)?;
         on_threads(settings.threads, || self.train(&settings, config, (began, lock)))
@@ -218,7 +214,7 @@ impl Train {
                 (run::create(out, &name, &kept, self.overwrite)?, Restored::default())
             }
         };
-        introduce(&source, &mut trainer, (live.as_deref(), run.directory()))?;
+        let before = introduce(&source, &mut trainer, (live.as_deref(), run.directory()))?;
         if run.leftovers() > 0 {
             let files = count(run.leftovers(), "file");
             remark(format!("run      removed {files} that a killed process left half-written"));
@@ -254,6 +250,7 @@ impl Train {
                 let sample = session.sample()?;
                 let report = session.report(&measured, &progress, sample);
                 report.print(self.json)?;
+                worse(before, measured.loss, session.run.directory());
                 Ok(ExitCode::SUCCESS)
             }
             None => {

@@ -93,9 +93,13 @@ pub(crate) fn start_of_answers(
 /// Returns the chat template of a run: of its model, else of its tokenizer.
 fn template_of(config: &TrainingConfig, run: Option<&Path>) -> Result<Option<ChatTemplate>> {
     let of_model = run.map(run::model_directory);
-    for directory in of_model.into_iter().chain(directory_of(&config.tokenizer)) {
-        if let Some(template) = template_in(&directory)? {
-            return Ok(Some(template));
+    let begun = config.from.as_deref().map(PathBuf::from);
+    for directory in of_model.into_iter().chain(begun).chain(directory_of(&config.tokenizer)) {
+        match template_in(&directory) {
+            Ok(None) => {}
+            // The model of adapters may lie elsewhere now; the settings know where.
+            Err(_) if files::is_adapter(&directory) && config.from.is_some() => {}
+            other => return other,
         }
     }
     Ok(None)

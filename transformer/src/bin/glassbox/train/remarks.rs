@@ -3,7 +3,7 @@
 use crate::plot::thousands;
 use crate::source::Source;
 use crate::source::answers::{self, Answers};
-use crate::{Result, count, remark, signal, teacher, terminal};
+use crate::{Result, count, program, remark, run, signal, teacher, terminal};
 use linalg::Vectors;
 use std::path::Path;
 use transformer::disk::Restored;
@@ -100,7 +100,7 @@ fn learned(source: &Source, answers: &Answers, counts: [Counts; 2], length: usiz
     }
 }
 
-/// Describes a run before its first step.
+/// Describes a run before its first step; returns the loss of the model that it starts from, if it starts from one.
 ///
 /// # Errors
 /// Tokens that cannot be read from their file, for the loss of a model that the run starts from.
@@ -108,7 +108,7 @@ pub(super) fn introduce(
     source: &Source,
     trainer: &mut Trainer<f32>,
     (teacher, directory): (Option<&LiveTeacher>, &Path),
-) -> Result<()> {
+) -> Result<Option<f64>> {
     let (config, model) = (trainer.config().clone(), trainer.model().config().clone());
     remark(format!(
         "model    {} parameters: {}, {}, width {}, context {}",
@@ -152,11 +152,13 @@ pub(super) fn introduce(
     // A twentieth of the time of training, which takes three times as long for a token.
     let trained = config.step_tokens() as u64 * config.steps;
     let tokens = config.evaluated_tokens(false).min((trained / 7) as usize).max(2048);
+    let mut before = None;
     if let Some(from) = config.from.as_deref().filter(|_| trainer.steps() == 0) {
         let measure =
             trainer.evaluate_sample(&source.corpus, tokens, |_, _| signal::between_batches());
         if let Some(measured) = measure? {
             let loss = measured.loss;
+            before = Some(loss);
             remark(match measured.preferred {
                 None => format!(
                     "from     {from}: a loss of {loss:.4} nats a {} on held-back text, before the first step",
@@ -219,5 +221,20 @@ pub(super) fn introduce(
         ));
     }
     remark(format!("run      {}", directory.display()));
-    Ok(())
+    Ok(before)
+}
+
+/// Says so if a model is worse than the one that the run started from.
+pub(super) fn worse(before: Option<f64>, loss: f64, directory: &Path) {
+    // NaN is worse than any number.
+    if let Some(before) = before
+        && !(loss <= before)
+    {
+        remark(format!(
+            "warning  the loss is {loss:.4}, and was {before:.4} before the first step: this run made the model worse; {} \
+             diagnose {} looks for the cause",
+            program(),
+            run::typed(directory)
+        ));
+    }
 }

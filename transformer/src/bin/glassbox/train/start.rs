@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 use transformer::disk::{self, checkpoint, files};
-use transformer::{Architecture, Trainer, TrainingConfig};
+use transformer::{Architecture, Preset, Trainer, TrainingConfig};
 
 /// The model that a run starts from.
 pub(super) struct Start {
@@ -61,6 +61,48 @@ impl Start {
         let model = config.in_training(family, &model)?;
         Ok(Some(Start { model, weights: Some(weights) }))
     }
+}
+
+/// Checks that settings name what they need a model for, and that a preset has what it is for.
+pub(super) fn whole(preset: Option<Preset>, config: &TrainingConfig) -> Result<()> {
+    if config.from.is_none() && config.lora.is_some() {
+        return Err("--lora learns adapters beside a model: name it with --from".into());
+    }
+    if config.from.is_none() && config.preferences.is_some() {
+        return Err("--preferences goes on from a model that answers: name it with --from".into());
+    }
+    match preset {
+        Some(Preset::Lora) if config.lora.is_none() => {
+            Err("--preset lora is for adapters: give their rank with --lora, or another preset".into())
+        }
+        Some(Preset::Preferences) if config.preferences.is_none() => {
+            Err("--preset preferences is for --preferences: give it, or another preset".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a new run does not replace a model that it begins with or learns from.
+pub(super) fn apart(out: Option<&Path>, config: &TrainingConfig) -> Result<()> {
+    // What is not there yet holds no model.
+    let Some((out, there)) = out.and_then(|out| Some((out, out.canonicalize().ok()?))) else {
+        return Ok(());
+    };
+    for (flag, given) in [("--from", &config.from), ("--teacher", &config.teacher)] {
+        let Some(given) = given.as_deref().map(Path::new) else { continue };
+        let base = if files::is_adapter(given) { files::base_of(given).ok() } else { None };
+        for model in [Some(given.to_owned()), base].into_iter().flatten() {
+            if model.canonicalize().is_ok_and(|model| model.starts_with(&there)) {
+                return Err(format!(
+                    "{} holds the model of {flag} ({}), which the run needs: give another --out",
+                    out.display(),
+                    model.display()
+                )
+                .into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Notes the checksum of the weights that a run begins with, which are those that it began with.
