@@ -103,7 +103,8 @@ fn trained(rate: f64, seed: u64) -> Result<[Vec<[f64; 2]>; 2]> {
     let (mut sharpness, mut losses) = (vec![], vec![]);
     for i in 0..STEPS {
         if i % EVERY == 0 {
-            let mut hessian = Hessian::of(&Regression, step.tape.parameters(), &[batch.clone()])?;
+            let own = step.tape.parameters();
+            let mut hessian = Hessian::of(&Regression, own, std::slice::from_ref(&batch))?;
             let method = Lanczos { iterations: 40, tolerance: 1e-4, ..Lanczos::default() };
             sharpness.push([i as f64, hessian.largest(None, method).value]);
         }

@@ -65,7 +65,7 @@ pub(crate) fn page(lab: &Lab<'_>) -> Result<Page> {
     let nats = (8..=24).map(|p| share(p) * ((p - 1) as f64).ln()).sum::<f64>();
     let bag = nats / (8..=24).map(share).sum::<f64>();
     page.row("two layers: loss of repeated tokens, nats", Origin::Derived, [0.0, two[0]], 0.05, 3);
-    page.row("one layer: the same, beside a bag of tokens", Origin::Claimed, [bag, one[0]], 0.5, 2);
+    page.row("one layer: the same, beside a bag of tokens", Origin::Claimed, [bag, one[0]], 0.1, 2);
     page.row("previous token score, best of layer 1", Origin::Claimed, [1.0, two[1]], 0.3, 2);
     page.row("prefix matching score, best of layer 2", Origin::Claimed, [1.0, two[2]], 0.3, 2);
     page.row("prefix matching score, best of one layer", Origin::Claimed, [0.0, one[1]], 0.3, 2);

@@ -66,9 +66,9 @@ pub(crate) fn page(lab: &Lab<'_>) -> Result<Page> {
         let plateau = mean(&curve[PLATEAU]);
         let found = [[(K as f64).ln(), curve[0][0]], [unigram, plateau], [bayes, own]];
         for (worst, found) in worst.iter_mut().zip(found) {
-            if worst[0] == 0.0 || (found[1] - found[0]).abs() > f64::abs(worst[1] - worst[0]) {
-                *worst = found;
-            }
+            // NaN is farther off than any number.
+            let nearer = (found[1] - found[0]).abs() < f64::abs(worst[1] - worst[0]);
+            *worst = if nearer { *worst } else { found };
         }
         let smooth = curve.windows(20).enumerate().map(|(i, part)| [i as f64 + 10.0, mean(part)]);
         picture = picture.line(format!("seed {seed}"), smooth.collect());
