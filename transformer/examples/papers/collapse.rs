@@ -43,7 +43,7 @@ pub(crate) fn page(lab: &Lab<'_>) -> Result<Page> {
             move |gap: f64| Ok(round(round(1.0 / round(1.0 + round((-gap).exp()))) - 1.0));
         descend(gradient)
     };
-    let runs: [(&str, Option<f64>, Vec<[f64; 2]>); 6] = [
+    let runs = [
         ("bf16", Some(8.0), formula(|x| bf16_to_f32(f64_to_bf16(x)).into())?),
         ("f16", Some(11.0), formula(|x| f16_to_f32(f64_to_f16(x)).into())?),
         ("f32, softmax and −ln p", Some(24.0), recorded::<f32>(true)?),

@@ -3,10 +3,14 @@
 pub(crate) mod bigram;
 pub(crate) mod chinchilla;
 pub(crate) mod collapse;
+pub(crate) mod edge;
+pub(crate) mod induction;
 pub(crate) mod linear_attention;
+pub(crate) mod markov;
 pub(crate) mod microgpt;
 pub(crate) mod page;
 pub(crate) mod python;
+pub(crate) mod shannon;
 pub(crate) mod superposition;
 
 use page::{Lab, Page, Result};
@@ -21,7 +25,7 @@ pub(crate) struct Paper {
     pub(crate) page: fn(&Lab<'_>) -> Result<Page>,
 }
 
-pub(crate) const PAPERS: [Paper; 6] = [
+pub(crate) const PAPERS: [Paper; 10] = [
     Paper { name: "microgpt", file: "microgpt.rs", seconds: 2, page: microgpt::page },
     Paper { name: "bigram", file: "bigram.rs", seconds: 1, page: bigram::page },
     Paper { name: "chinchilla", file: "chinchilla.rs", seconds: 5, page: chinchilla::page },
@@ -38,4 +42,8 @@ pub(crate) const PAPERS: [Paper; 6] = [
         seconds: 9,
         page: linear_attention::page,
     },
+    Paper { name: "shannon", file: "shannon.rs", seconds: 60, page: shannon::page },
+    Paper { name: "edge", file: "edge.rs", seconds: 15, page: edge::page },
+    Paper { name: "markov", file: "markov.rs", seconds: 120, page: markov::page },
+    Paper { name: "induction", file: "induction.rs", seconds: 120, page: induction::page },
 ];

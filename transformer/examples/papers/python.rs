@@ -39,7 +39,7 @@ impl Python {
             for i in 0..624 {
                 let s = &mut self.state;
                 let y = (s[i] & 0x8000_0000) | (s[(i + 1) % 624] & 0x7fff_ffff);
-                s[i] = s[(i + 397) % 624] ^ (y >> 1) ^ (y & 1) * 0x9908_b0df;
+                s[i] = s[(i + 397) % 624] ^ (y >> 1) ^ ((y & 1) * 0x9908_b0df);
             }
             self.index = 0;
         }

@@ -209,10 +209,7 @@ fn what_cannot_be_learned_is_refused() {
     let field = [&TRAIN[..], &["--field", "body"]].concat();
     says(&refused(&field), &["--field names the text", "leave it out"]);
     let short = [&TRAIN[..5], &["--context", "4"]].concat();
-    says(
-        &refused(&short),
-        &["no answer of", "within a window of 4 tokens", "longer context"],
-    );
+    says(&refused(&short), &["no answer of", "within a window of 4 tokens", "longer context"]);
     let without = [&TRAIN[..3], &["--tokenizer", "without/model"]].concat();
     says(&refused(&without), &["chats.jsonl, line 1: these are messages", "no chat template"]);
     write(&place, "one.jsonl", &chats[..1]);

@@ -98,9 +98,7 @@ impl Source {
                 let reason = "it holds tokens: name the tokenizer that made them, by the path of its files: --tokenizer";
                 let tokenizer = match (known, &config.tokenizer) {
                     (Some(known), _) => known,
-                    (None, TokenizerChoice::Files(path)) => {
-                        tokenizer_at(path)?
-                    }
+                    (None, TokenizerChoice::Files(path)) => tokenizer_at(path)?,
                     _ => return Err(fail(&reason).into()),
                 };
                 known_to(tokens, tokenizer.vocabulary()).map_err(|e| fail(&e))?;

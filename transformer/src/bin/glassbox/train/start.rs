@@ -73,7 +73,8 @@ pub(super) fn whole(preset: Option<Preset>, config: &TrainingConfig) -> Result<(
     }
     match preset {
         Some(Preset::Lora) if config.lora.is_none() => {
-            Err("--preset lora is for adapters: give their rank with --lora, or another preset".into())
+            Err("--preset lora is for adapters: give their rank with --lora, or another preset"
+                .into())
         }
         Some(Preset::Preferences) if config.preferences.is_none() => {
             Err("--preset preferences is for --preferences: give it, or another preset".into())
