@@ -3,7 +3,7 @@
 use super::plan::lay_out_view;
 use super::{Source, Tape};
 use crate::Var;
-use linalg::{Real, Shape, ShapeError};
+use linalg::{Memory, Real, Shape, ShapeError};
 
 impl<T: Real> Tape<T> {
     /// Sets the numbers of columns of inputs, each to at most what was recorded. All other shapes follow from the shape
@@ -37,39 +37,55 @@ impl<T: Real> Tape<T> {
     /// makes a value larger than it was recorded.
     pub fn set_columns(&mut self, columns: &[(Var, usize)]) -> Result<(), ShapeError> {
         assert!(self.gradients.is_empty(), "only a forward-only recording has columns to set");
-        let mut shapes: Vec<Shape> = self.nodes.iter().map(|node| node.shape).collect();
         for &(var, columns) in columns {
-            let i = self.node(var);
-            let name = &self.nodes[i].name;
-            assert_eq!(self.nodes[i].source, Source::Input, "{name} is not an input");
-            assert!(columns > 0, "{name}: at least one column");
-            shapes[i].columns = columns;
+            let node = &self.nodes[self.node(var)];
+            assert_eq!(node.source, Source::Input, "{} is not an input", node.name);
+            assert!(columns > 0, "{}: at least one column", node.name);
         }
-        let mut memories = Vec::with_capacity(self.nodes.len());
-        for (i, node) in self.nodes.iter().enumerate() {
-            let (shape, memory) = match &node.rule {
-                Some(rule) => rule.fitted(&shapes)?,
-                None => (shapes[i], node.memory),
-            };
-            // A view has no memory of its own.
-            let memory = if node.view.is_some() { node.memory } else { memory };
-            shapes[i] = shape;
-            let [value, kept] = self.room[i];
-            let fits = shape.len() <= value && memory.kept <= kept;
-            assert!(fits, "{}: {shape} is more than what was recorded", node.name);
-            memories.push(memory);
-        }
-        for (node, (shape, memory)) in self.nodes.iter_mut().zip(shapes.into_iter().zip(memories)) {
-            (node.shape, node.memory) = (shape, memory);
-            if node.view.is_none() {
-                node.value.end = node.value.start + shape.len();
+        let mut fitted = std::mem::take(&mut self.fitted);
+        fitted.clear();
+        let done = self.fit(columns, &mut fitted);
+        if done.is_ok() {
+            for (node, &(shape, memory)) in self.nodes.iter_mut().zip(&fitted) {
+                (node.shape, node.memory) = (shape, memory);
+                if node.view.is_none() {
+                    node.value.end = node.value.start + shape.len();
+                }
+                node.kept.end = node.kept.start + memory.kept;
             }
-            node.kept.end = node.kept.start + memory.kept;
         }
+        self.fitted = fitted;
+        done?;
         (0..self.nodes.len()).for_each(|i| lay_out_view(&mut self.nodes, i));
         let scratch = self.nodes.iter().map(|node| node.memory.scratch).max().unwrap_or(0);
         if self.scratch.len() < scratch {
             self.scratch.resize(scratch, T::zero());
+        }
+        Ok(())
+    }
+
+    /// Finds the shape and the memory of every node.
+    fn fit(
+        &self,
+        columns: &[(Var, usize)],
+        fitted: &mut Vec<(Shape, Memory)>,
+    ) -> Result<(), ShapeError> {
+        for (i, node) in self.nodes.iter().enumerate() {
+            let given = columns.iter().find(|(var, _)| var.node == i);
+            let given = given.map_or(node.shape.columns, |own| own.1);
+            let (shape, memory) = match &node.rule {
+                Some(rule) => rule.fitted(fitted)?,
+                None => (Shape::new(node.shape.rows, given), node.memory),
+            };
+            let [value, kept] = self.room[i];
+            let fits = shape.len() <= value && memory.kept <= kept;
+            // A view has no memory of its own.
+            let (memory, fits) = match node.view {
+                Some(_) => (node.memory, shape.len() <= value),
+                None => (memory, fits),
+            };
+            assert!(fits, "{}: {shape} is more than what was recorded", node.name);
+            fitted.push((shape, memory));
         }
         Ok(())
     }

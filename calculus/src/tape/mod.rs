@@ -22,7 +22,7 @@ use shared::Shared;
 
 use self::plan::{Layout, Plan};
 use crate::Var;
-use linalg::{Real, Shape, Work};
+use linalg::{Memory, Real, Shape, Work};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -56,6 +56,8 @@ pub struct Tape<T: Real> {
     layout: Layout,
     /// The scalars that every node has room for: of its value, and of what its operation keeps.
     room: Vec<[usize; 2]>,
+    /// What [`Tape::set_columns`] works with, so that only its first call allocates.
+    fitted: Vec<(Shape, Memory)>,
     parameters: usize,
     /// The scalars of frozen weights, which follow the parameters, without those that are shared.
     frozen: usize,
@@ -99,6 +101,7 @@ impl<T: Real> Tape<T> {
         let room = nodes.iter().map(|node| [node.shape.len(), node.memory.kept]).collect();
         Tape {
             room,
+            fitted: vec![],
             recording,
             parameters,
             frozen,

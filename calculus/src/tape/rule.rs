@@ -24,8 +24,8 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn role(&self) -> Role;
     fn factors(&self) -> Vec<[usize; 2]>;
     fn operands(&self) -> &[usize];
-    /// The output's shape and the operation's memory, if the nodes have these shapes.
-    fn fitted(&self, shapes: &[Shape]) -> Result<(Shape, Memory), ShapeError>;
+    /// The output's shape and the operation's memory, if the nodes before have these shapes.
+    fn fitted(&self, before: &[(Shape, Memory)]) -> Result<(Shape, Memory), ShapeError>;
     fn flops(&self, nodes: &[Node<T>]) -> u64;
     fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula;
     /// Operations of the vjp, without those for gradients that nothing needs ([`Node::is_wanted`]).
@@ -97,8 +97,8 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         &self.places.operands
     }
 
-    fn fitted(&self, shapes: &[Shape]) -> Result<(Shape, Memory), ShapeError> {
-        let operands = self.places.operands.map(|o| shapes[o]);
+    fn fitted(&self, before: &[(Shape, Memory)]) -> Result<(Shape, Memory), ShapeError> {
+        let operands = self.places.operands.map(|o| before[o].0);
         Ok((self.operation.shape(operands)?, self.operation.memory(operands)))
     }
 

@@ -60,7 +60,9 @@ impl<T: Real> CachedStep<T> {
         memory::afford(recorder.bytes_for_outputs(&outputs))?;
         let tape = recorder.finish_for_outputs(&outputs);
         let tokens = tape.shape(read.tokens).columns / texts;
-        Ok(CachedStep { tape, read, context: config.context, texts, tokens })
+        let mut step = CachedStep { tape, read, context: config.context, texts, tokens };
+        step.set_tokens(1);
+        Ok(step)
     }
 
     /// Returns the most tokens of a text that are read at once.
@@ -93,11 +95,7 @@ impl<T: Real> CachedStep<T> {
     /// keys and values.
     pub(crate) fn advance(&mut self, tokens: &[u32], place: usize) {
         let (texts, n) = (self.texts, tokens.len() / self.texts);
-        if n != self.tokens {
-            let columns = [self.read.tokens, self.read.positions].map(|var| (var, n * texts));
-            self.tape.set_columns(&columns).expect("rules that hold for any number of tokens");
-            self.tokens = n;
-        }
+        self.set_tokens(n);
         let tape = &mut self.tape;
         for (x, &token) in tape.value_mut(self.read.tokens).iter_mut().zip(tokens) {
             *x = T::from_f64(f64::from(token));
@@ -122,6 +120,15 @@ impl<T: Real> CachedStep<T> {
                     tape.copy(matrix, start..end, cache, to);
                 }
             }
+        }
+    }
+
+    /// Makes the next replay one of n new tokens of every text.
+    fn set_tokens(&mut self, n: usize) {
+        if n != self.tokens {
+            let columns = [self.read.tokens, self.read.positions].map(|var| (var, n * self.texts));
+            self.tape.set_columns(&columns).expect("rules that hold for any number of tokens");
+            self.tokens = n;
         }
     }
 

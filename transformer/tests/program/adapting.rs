@@ -310,9 +310,7 @@ fn a_preset_has_what_it_is_for() {
 #[test]
 fn adapters_resume_beside_a_model_that_moved() {
     let place = trained(&[]);
-    let lines: String = (0..40)
-        .map(|i| format!("{{\"prompt\": \"the {i} \", \"completion\": \"dog\"}}\n"))
-        .collect();
+    let lines = "{\"prompt\": \"the quick \", \"completion\": \"brown fox\"}\n".repeat(40);
     fs::write(place.path("answers.jsonl"), lines).unwrap();
     let answers = ["--data", "answers.jsonl", "--answers", "--lora", "2", "--out", "adapters"];
     place.fine(&on(&answers));

@@ -146,9 +146,10 @@ mod tests {
     #[test]
     fn a_picture_without_numbers_is_a_picture() {
         let nothing = Picture::new("nothing <here>", ["x", "y"]).logarithmic([true, true]);
-        for picture in
-            [nothing, Picture::new("NaN", ["x", "y"]).line("a", vec![[f64::NAN, 1.0], [1.0, 1.0]])]
-        {
+        for picture in [
+            nothing,
+            Picture::new("one number", ["x", "y"]).line("a", vec![[f64::NAN, 1.0], [1.0, 1.0]]),
+        ] {
             let svg = svg(&picture);
             assert!(
                 svg.starts_with("<svg") && svg.ends_with("</svg>\n") && !svg.contains("NaN\""),
