@@ -9,6 +9,7 @@ pub(crate) mod linear_attention;
 pub(crate) mod markov;
 pub(crate) mod microgpt;
 pub(crate) mod page;
+pub(crate) mod placement;
 pub(crate) mod python;
 pub(crate) mod shannon;
 pub(crate) mod superposition;
@@ -25,7 +26,7 @@ pub(crate) struct Paper {
     pub(crate) page: fn(&Lab<'_>) -> Result<Page>,
 }
 
-pub(crate) const PAPERS: [Paper; 10] = [
+pub(crate) const PAPERS: [Paper; 11] = [
     Paper { name: "microgpt", file: "microgpt.rs", seconds: 2, page: microgpt::page },
     Paper { name: "bigram", file: "bigram.rs", seconds: 1, page: bigram::page },
     Paper { name: "chinchilla", file: "chinchilla.rs", seconds: 5, page: chinchilla::page },
@@ -46,4 +47,5 @@ pub(crate) const PAPERS: [Paper; 10] = [
     Paper { name: "edge", file: "edge.rs", seconds: 15, page: edge::page },
     Paper { name: "markov", file: "markov.rs", seconds: 120, page: markov::page },
     Paper { name: "induction", file: "induction.rs", seconds: 120, page: induction::page },
+    Paper { name: "placement", file: "placement.rs", seconds: 120, page: placement::page },
 ];
