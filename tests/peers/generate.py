@@ -121,7 +121,8 @@ def markdown(here, results):
         + table(head, rows)
         + "\nTimes as fast as the faster of theirs, median of the pairs (lowest–highest):\n\n- "
         + "\n- ".join(notes)
-        + f"\n\n{machine_line(here)} Measured by `tests/peers/generate.py`.\n"
+        + f"\n\n{machine_line(here)} Measured {' and '.join(sorted({r['when'] for r in results}))} by"
+        " `tests/peers/generate.py`.\n"
     )
 
 
