@@ -115,6 +115,7 @@ impl<T: Real, const N: usize> Sub for DualVector<T, N> {
 impl<T: Real, const N: usize> Mul for DualVector<T, N> {
     type Output = Self;
     #[inline(always)]
+    #[allow(clippy::suspicious_arithmetic_impl)] // the product rule
     fn mul(self, o: Self) -> Self {
         Self::both(self.value * o.value, self, o, |a, b| a * o.value + self.value * b)
     }
@@ -123,6 +124,7 @@ impl<T: Real, const N: usize> Mul for DualVector<T, N> {
 impl<T: Real, const N: usize> Div for DualVector<T, N> {
     type Output = Self;
     #[inline(always)]
+    #[allow(clippy::suspicious_arithmetic_impl)] // the quotient rule
     fn div(self, o: Self) -> Self {
         let value = self.value / o.value;
         Self::both(value, self, o, |a, b| (a - value * b) / o.value)

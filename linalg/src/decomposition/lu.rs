@@ -225,8 +225,12 @@ pub(crate) fn in_range<T: Real>(
 /// found before the division, so that no intermediate value underflows.
 fn equilibrate<T: Real>(a: &mut Matrix<T>) -> [Vec<i32>; 2] {
     let most = |x: &mut dyn Iterator<Item = i32>| x.max().unwrap_or(0);
-    let rows: Vec<i32> =
-        a.row_iter().map(|r| most(&mut r.iter().filter_map(|&x| exponent(x)))).collect();
+    // Column by column, as they are stored: the largest element of a row has its largest exponent.
+    let mut sizes = vec![0.0_f64; a.nrows()];
+    for column in a.column_iter() {
+        sizes.iter_mut().zip(&column).for_each(|(size, x)| *size = size.max(x.to_f64().abs()));
+    }
+    let rows: Vec<i32> = sizes.into_iter().map(|size| exponent(size).unwrap_or(0)).collect();
     let within = |(&x, row): (&T, &i32)| Some(exponent(x)? - row);
     let columns: Vec<i32> =
         a.column_iter().map(|c| most(&mut c.iter().zip(&rows).filter_map(within))).collect();
