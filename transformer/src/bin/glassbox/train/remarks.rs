@@ -228,7 +228,7 @@ pub(super) fn introduce(
 pub(super) fn worse(before: Option<f64>, loss: f64, directory: &Path) {
     // NaN is worse than any number.
     if let Some(before) = before
-        && !(loss <= before)
+        && (loss > before || loss.is_nan())
     {
         remark(format!(
             "warning  the loss is {loss:.4}, and was {before:.4} before the first step: this run made the model worse; {} \
