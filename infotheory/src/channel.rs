@@ -6,7 +6,7 @@
 //! at least if it need not come back exactly: weights or keys and values of a cache that are stored in few bits.
 //!
 //! Formulas. With the output's distribution q of an input p, each step multiplies <var>p(x)</var> by
-//! <var>e^D(x)</var>, <var>D(x) = KL(W(·|x) ‖ q)</var>, and normalises. In every step
+//! <var>e^D(x)</var>, D(x) the divergence of row x of W from q, and normalises. In every step
 //! <var>Σ p(x)·D(x) ≤ C ≤ max D(x)</var>; the iteration ends where they meet. For the rate at the slope β = −dR/dD, with
 //! <var>A(x) = Σ q(x̂)·e^(−β·d(x, x̂))</var> and <var>c(x̂) = Σ p(x)·e^(−β·d(x, x̂))/A(x)</var>, each step multiplies
 //! q(x̂) by c(x̂); with D the mean distortion of <var>W(x̂|x) = q(x̂)·e^(−β·d)/A(x)</var>,

@@ -1,7 +1,7 @@
 //! pass@k: the probability that at least one of k samples solves a problem.
 //!
 //! A model writes n ≥ k programs (or proofs, or answers) for a problem, c of which pass. Formula:
-//! <var>pass@k = 1 − C(n − c, k)/C(n, k)</var>, the share of sets of k of the n samples that have a right one; its mean is
+//! pass@k is <var>1 − C(n − c, k)/C(n, k)</var>, the share of sets of k of the n samples that have a right one; its mean is
 //! <var>1 − (1 − p)ᵏ</var> for the true rate p. The plain <var>1 − (1 − c/n)ᵏ</var> is too low on average. A benchmark's
 //! value is the mean over its problems, with the interval of [`interval::student`](crate::interval::student) or of a
 //! [`bootstrap`](crate::bootstrap) over problems.
