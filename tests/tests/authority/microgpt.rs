@@ -2,106 +2,17 @@
 //! from its own random numbers.
 //! Source: Karpathy, *microgpt*, 2026 (gist 8627fe009c40f57531cb18360106ce95).
 
+#[path = "../../../transformer/examples/papers/python.rs"]
+#[expect(dead_code, reason = "the page of the paper also draws names")]
+mod python;
+
 use calculus::optimizer::{Adam, Optimizer};
+use python::Python;
 use serde_json::Value;
 use tests::golden;
 use tests::outside_data;
 use transformer::model::family;
 use transformer::{Architecture, Form, RecordedStep};
-
-/// Python's `random`: the Mersenne Twister MT19937.
-/// Source: Matsumoto and Nishimura, 1998; CPython, `Modules/_randommodule.c` and `Lib/random.py`.
-struct Python {
-    state: [u32; 624],
-    index: usize,
-    /// The second of two normal numbers that are made together.
-    next_gauss: Option<f64>,
-}
-
-impl Python {
-    fn seeded(seed: u32) -> Self {
-        let mut state = [0_u32; 624];
-        state[0] = 19_650_218;
-        for i in 1..624 {
-            let last = state[i - 1] ^ (state[i - 1] >> 30);
-            state[i] = last.wrapping_mul(1_812_433_253).wrapping_add(i as u32);
-        }
-        let mut i = 1;
-        let step = |state: &mut [u32; 624], i: &mut usize, factor: u32| {
-            let last = state[*i - 1] ^ (state[*i - 1] >> 30);
-            state[*i] ^= last.wrapping_mul(factor);
-            let at = *i;
-            *i += 1;
-            at
-        };
-        let wrap = |state: &mut [u32; 624], i: &mut usize| {
-            if *i >= 624 {
-                state[0] = state[623];
-                *i = 1;
-            }
-        };
-        for _ in 0..624 {
-            let at = step(&mut state, &mut i, 1_664_525);
-            state[at] = state[at].wrapping_add(seed);
-            wrap(&mut state, &mut i);
-        }
-        for _ in 0..623 {
-            let at = step(&mut state, &mut i, 1_566_083_941);
-            state[at] = state[at].wrapping_sub(at as u32);
-            wrap(&mut state, &mut i);
-        }
-        state[0] = 0x8000_0000;
-        Python { state, index: 624, next_gauss: None }
-    }
-
-    fn word(&mut self) -> u32 {
-        if self.index == 624 {
-            for i in 0..624 {
-                let y = (self.state[i] & 0x8000_0000) | (self.state[(i + 1) % 624] & 0x7fff_ffff);
-                let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
-                self.state[i] = self.state[(i + 397) % 624] ^ (y >> 1) ^ odd;
-            }
-            self.index = 0;
-        }
-        let mut y = self.state[self.index];
-        self.index += 1;
-        y ^= y >> 11;
-        y ^= (y << 7) & 0x9d2c_5680;
-        y ^= (y << 15) & 0xefc6_0000;
-        y ^ (y >> 18)
-    }
-
-    fn random(&mut self) -> f64 {
-        let (a, b) = (self.word() >> 5, self.word() >> 6);
-        (f64::from(a) * 67_108_864.0 + f64::from(b)) / 9_007_199_254_740_992.0
-    }
-
-    fn below(&mut self, n: u32) -> u32 {
-        let unused = n.leading_zeros();
-        loop {
-            let drawn = self.word() >> unused;
-            if drawn < n {
-                return drawn;
-            }
-        }
-    }
-
-    fn shuffle<T>(&mut self, list: &mut [T]) {
-        for i in (1..list.len()).rev() {
-            list.swap(i, self.below(i as u32 + 1) as usize);
-        }
-    }
-
-    fn gauss(&mut self) -> f64 {
-        if let Some(z) = self.next_gauss.take() {
-            return z;
-        }
-        let angle = self.random() * std::f64::consts::TAU;
-        let radius = (-2.0 * (1.0 - self.random()).ln()).sqrt();
-        self.next_gauss = Some(angle.sin() * radius);
-        angle.cos() * radius
-    }
-}
 
 /// Its parameters, drawn row after row of its matrices, where they stand here.
 fn drawn(config: &Architecture, random: &mut Python) -> Vec<f64> {

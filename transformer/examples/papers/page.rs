@@ -11,7 +11,6 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>
 pub(crate) struct Lab<'a> {
     /// The directory of the outside texts and tables.
     pub(crate) data: PathBuf,
-    #[allow(dead_code, reason = "not every list of papers has one with seeds")]
     pub(crate) seeds: u64,
     /// Called with the share that is done, 0 to 1, and a word on it.
     pub(crate) progress: &'a dyn Fn(f64, &str),
