@@ -64,7 +64,7 @@ pub fn adjoint<P: Primitive<N>, const N: usize>(
     let mut y = Matrix::repeat(shape.rows, shape.columns, Dual::constant(f64::NAN));
     let mut kept = vec![Dual::constant(0.0); memory.kept];
     let mut scratch = vec![Dual::constant(f64::NAN); memory.scratch];
-    let work = Work { kept: &mut kept, scratch: &mut scratch };
+    let work = Work::new(&mut kept, &mut scratch);
     primitive.forward(duals.each_ref().map(|x| x.as_view()), y.as_view_mut(), work);
     let derivative = y.map(|y| y.derivative);
 
@@ -72,9 +72,9 @@ pub fn adjoint<P: Primitive<N>, const N: usize>(
     let mut y = Matrix::repeat(shape.rows, shape.columns, f64::NAN);
     let mut kept = vec![0.0; memory.kept];
     let mut scratch = vec![f64::NAN; memory.scratch];
-    let work = Work { kept: &mut kept, scratch: &mut scratch };
+    let work = Work::new(&mut kept, &mut scratch);
     let views = inputs.each_ref().map(|x| x.as_view());
-    primitive.forward(views, y.as_view_mut(), Work { kept: work.kept, scratch: work.scratch });
+    primitive.forward(views, y.as_view_mut(), Work::new(work.kept, work.scratch));
     let mut gradients = shapes.map(|s| Matrix::<f64>::zeros(s.rows, s.columns));
     work.scratch.fill(f64::NAN);
     let handles = gradients.each_mut().map(|g| Gradient::fresh(g.as_view_mut()));

@@ -144,7 +144,7 @@ pub fn mean_of_logits<T: Real>(
 /// use linalg::{Primitive, Work, matrix};
 /// let logits = matrix(5, 1, &[2.0, 1.0, 0.5, -1.0, 0.1]);
 /// let (target, mut loss, mut kept) = (matrix(1, 1, &[0.0]), matrix(1, 1, &[0.0]), [0.0; 4]);
-/// let work = Work { kept: &mut kept, scratch: &mut [] };
+/// let work = Work::new(&mut kept, &mut []);
 /// CrossEntropy.forward([logits.as_view(), target.as_view()], loss.as_view_mut(), work);
 /// assert!((loss[0] - 0.582419671_f64).abs() < 1e-9);
 /// ```

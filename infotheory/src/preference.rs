@@ -87,7 +87,7 @@ pub fn loss<T: Real>(log_ratio: T, beta: f64, objective: Objective) -> Result<Na
 /// let loss = PreferenceLoss { beta: 0.5, objective: Objective::Logistic { flipped: 0.0 } };
 /// let (mut y, mut kept) = (matrix(1, 1, &[0.0]), [0.0; 3]);
 /// let operands = [&nats, &reference, &pairs, &sides].map(|m| m.as_view());
-/// loss.forward(operands, y.as_view_mut(), Work { kept: &mut kept, scratch: &mut [] });
+/// loss.forward(operands, y.as_view_mut(), Work::new(&mut kept, &mut []));
 /// assert!((y[0] - 0.126928_f64).abs() < 1e-6); // −ln σ(½·4)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]

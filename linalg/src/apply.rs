@@ -46,7 +46,7 @@ pub fn pullback<T: Real, const N: usize>(
         pass.output.as_view(),
         upstream.as_view(),
         gradients.each_mut().map(|g| Gradient::fresh(g.as_view_mut())),
-        Work { kept: &mut pass.kept, scratch: &mut pass.scratch },
+        Work::new(&mut pass.kept, &mut pass.scratch),
     );
     Ok(gradients)
 }
@@ -80,7 +80,7 @@ fn run<T: Real, const N: usize>(
         kept: vec![T::zero(); memory.kept],
         scratch: vec![T::zero(); memory.scratch],
     };
-    let work = Work { kept: &mut pass.kept, scratch: &mut pass.scratch };
+    let work = Work::new(&mut pass.kept, &mut pass.scratch);
     primitive.forward(inputs.map(|x| x.as_view()), pass.output.as_view_mut(), work);
     Ok(pass)
 }

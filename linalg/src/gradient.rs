@@ -1,6 +1,6 @@
 //! The gradient buffers that a vjp adds to.
 
-use crate::{Factor, Real, View, ViewMut, kernel::product::product, parallel};
+use crate::{Factor, Products, Real, View, ViewMut, kernel::product::product, parallel};
 
 /// The gradient of an operand, to which a vjp adds its contribution.
 ///
@@ -99,6 +99,23 @@ impl<'a, T: Real> Gradient<'a, T> {
         self.add_scaled_product(T::one(), a, b);
     }
 
+    /// Adds the product <var>A·B</var> of factors that are read so.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn add_product_of<'f>(
+        self,
+        products: Products,
+        a: impl Into<Factor<'f, T>>,
+        b: impl Into<Factor<'f, T>>,
+    ) where
+        T: 'f,
+    {
+        if let Some((sum, fresh)) = self.parts() {
+            products.to(sum, a, b, !fresh);
+        }
+    }
+
     /// Adds the product <var>α·A·B</var>.
     ///
     /// # Panics
@@ -112,7 +129,7 @@ impl<'a, T: Real> Gradient<'a, T> {
         T: 'f,
     {
         if let Some((sum, fresh)) = self.parts() {
-            product(sum, alpha, a.into(), b.into(), !fresh);
+            product(Products::Full, sum, alpha, a.into(), b.into(), !fresh);
         }
     }
 

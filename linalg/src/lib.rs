@@ -208,7 +208,7 @@ pub use error::Error;
 pub use formula::Formula;
 pub use gradient::Gradient;
 pub use kernel::factor::{Factor, transposed};
-pub use kernel::product::{parts, product_add, product_into, product_to};
+pub use kernel::product::{Products, parts, product_add, product_into};
 pub use kernel::split::split_rows;
 pub use kernel::vectors::Vectors;
 pub use kernel::{limits, simd};

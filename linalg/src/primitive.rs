@@ -1,6 +1,6 @@
 //! Differentiable maps of N matrices to one matrix.
 
-use crate::{Formula, Gradient, Real, Role, Shape, ShapeError, View, ViewMut};
+use crate::{Formula, Gradient, Products, Real, Role, Shape, ShapeError, View, ViewMut};
 use std::ops::Range;
 
 /// An operation: a name, a shape rule, a value, and the transpose of its derivative.
@@ -107,15 +107,9 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
         mut output: ViewMut<'_, T>,
         upstream: View<'_, T>,
         gradients: [Gradient<'_, T>; N],
-        work: Work<'_, T>,
+        mut work: Work<'_, T>,
     ) {
-        let Work { kept, scratch } = work;
-        self.forward(
-            inputs,
-            output.as_view_mut(),
-            Work { kept: &mut *kept, scratch: &mut *scratch },
-        );
-        let work = Work { kept, scratch };
+        self.forward(inputs, output.as_view_mut(), work.reborrow());
         self.vjp(inputs, output.as_view(), upstream, gradients, work);
     }
 
@@ -176,18 +170,37 @@ pub struct Memory {
     pub scratch: usize,
 }
 
-/// The memory that [`Primitive::memory`] requested.
+/// The memory that [`Primitive::memory`] requested, and how the products of a linear map are computed.
 #[derive(Debug)]
 pub struct Work<'a, T> {
     /// Written by `forward`, read by `vjp`.
     pub kept: &'a mut [T],
     /// Free for use during the call.
     pub scratch: &'a mut [T],
+    /// How an operation of role [`Role::Linear`] or [`Role::Loss`] reads the factors of its products.
+    pub products: Products,
 }
 
-impl<T> Work<'_, T> {
+impl<'a, T> Work<'a, T> {
+    /// Takes memory; products read their factors as they are.
+    pub fn new(kept: &'a mut [T], scratch: &'a mut [T]) -> Self {
+        Work { kept, scratch, products: Products::Full }
+    }
+
     /// Returns empty memory, for operations that need none.
     pub fn none() -> Self {
-        Work { kept: &mut [], scratch: &mut [] }
+        Work::new(&mut [], &mut [])
+    }
+
+    /// Returns the same with products of this kind.
+    #[must_use]
+    pub fn with(self, products: Products) -> Self {
+        Work { products, ..self }
+    }
+
+    /// Returns the same memory for a shorter time.
+    #[must_use]
+    pub fn reborrow(&mut self) -> Work<'_, T> {
+        Work { kept: &mut *self.kept, scratch: &mut *self.scratch, products: self.products }
     }
 }

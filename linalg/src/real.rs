@@ -5,11 +5,11 @@ use num_traits::{One, Zero};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A real number: an ordered field with thirteen functions, and one hook for the matrix product. [`crate::Elementary`]
+/// A real number: an ordered field with thirteen functions, and two hooks for the matrix product. [`crate::Elementary`]
 /// has the functions that are made of them: powers, hyperbolic functions, logarithms to other bases.
 ///
-/// `f32` and `f64` forward the hook to a tuned kernel, a dual number to products of its parts; every other scalar inherits
-/// a plain loop. If a scalar carries a derivative, comparisons compare values only.
+/// `f32` and `f64` forward the hooks to tuned kernels, a dual number to products of its parts; every other scalar inherits
+/// plain loops. If a scalar carries a derivative, comparisons compare values only.
 ///
 /// Functions follow IEEE: e^−∞ = 0 and ln 0 = −∞; ln and √ of a negative number, sin and cos of ±∞ are NaN; √−0, tanh
 /// −0, erf −0 and sin −0 are −0; NaN stays NaN.
@@ -104,6 +104,12 @@ pub trait Real:
         add: bool,
     ) {
         kernel::factor::plain(c, alpha, a, b, add);
+    }
+
+    /// Computes <var>C ← A·B</var>, or <var>C ← C + A·B</var> if `add` is set, of factors that are rounded to bfloat16
+    /// ([`crate::Products::Bf16`]), on one thread. A derivative passes the rounding unchanged.
+    fn gemm_bf16(c: ViewMut<'_, Self>, a: Factor<'_, Self>, b: Factor<'_, Self>, add: bool) {
+        kernel::bfloat::plain(c, a, b, add);
     }
 }
 
@@ -208,6 +214,9 @@ impl Real for f32 {
         add: bool,
     ) {
         kernel::gemm::gemm_f32(c, alpha, a, b, add);
+    }
+    fn gemm_bf16(c: ViewMut<'_, Self>, a: Factor<'_, Self>, b: Factor<'_, Self>, add: bool) {
+        kernel::gemm::gemm_bf16(c, a, b, add);
     }
 }
 

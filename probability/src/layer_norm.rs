@@ -135,7 +135,7 @@ pub(crate) fn add_to_gain<T: Real, S: Fn(T) -> T>(
 /// use probability::layer_norm::LayerNorm;
 /// let [x, gain] = [matrix(4, 1, &[1.0, 2.0, 3.0, 4.0]), matrix(4, 1, &[1.0; 4])];
 /// let (mut y, mut kept) = (matrix(4, 1, &[0.0; 4]), [0.0; 2]);
-/// let work = Work { kept: &mut kept, scratch: &mut [] };
+/// let work = Work::new(&mut kept, &mut []);
 /// LayerNorm { epsilon: 1e-5 }.forward([x.as_view(), gain.as_view()], y.as_view_mut(), work);
 /// assert!((y[0] + 1.342_f64).abs() < 1e-3 && (y[1] + 0.447).abs() < 1e-3);
 /// ```
@@ -284,11 +284,11 @@ mod tests {
         let (mut y, mut kept) = (matrix(4, 1, &[f64::NAN; 4]), [0.0; 2]);
         let norm = LayerNorm { epsilon: 1e-5 };
         let inputs = [x.as_view(), gain.as_view()];
-        let work = Work { kept: &mut kept, scratch: &mut [] };
+        let work = Work::new(&mut kept, &mut []);
         norm.forward(inputs, y.as_view_mut(), work);
         let dy = matrix(4, 1, &[1.0, 0.0, 0.0, 0.0]);
         let (mut dx, mut dg) = (matrix(4, 1, &[0.0; 4]), matrix(4, 1, &[0.0; 4]));
-        let work = Work { kept: &mut kept, scratch: &mut [] };
+        let work = Work::new(&mut kept, &mut []);
         let gradients = [dx.as_view_mut(), dg.as_view_mut()].map(Gradient::fresh);
         norm.vjp(inputs, y.as_view(), dy.as_view(), gradients, work);
         for (found, expected) in dx.iter().zip([0.26833, -0.357768, -0.089443, 0.178882]) {

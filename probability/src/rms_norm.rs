@@ -295,11 +295,11 @@ mod tests {
         let (mut y, mut kept) = (matrix(4, 1, &[f64::NAN; 4]), [0.0]);
         let norm = RmsNorm::new(1e-5);
         let inputs = [x.as_view(), gain.as_view()];
-        let work = Work { kept: &mut kept, scratch: &mut [] };
+        let work = Work::new(&mut kept, &mut []);
         norm.forward(inputs, y.as_view_mut(), work);
         let dy = matrix(4, 1, &[1.0, 0.0, 0.0, 0.0]);
         let (mut dx, mut dg) = (matrix(4, 1, &[0.0; 4]), matrix(4, 1, &[0.0; 4]));
-        let work = Work { kept: &mut kept, scratch: &mut [] };
+        let work = Work::new(&mut kept, &mut []);
         let gradients = [dx.as_view_mut(), dg.as_view_mut()].map(Gradient::fresh);
         norm.vjp(inputs, y.as_view(), dy.as_view(), gradients, work);
         for (found, expected) in dx.iter().zip([0.352977, -0.024343, -0.036515, -0.048686]) {

@@ -212,12 +212,12 @@ impl<P: Primitive<N>, const N: usize> Ready<P, N> {
     }
 
     fn forward(&mut self) {
-        let work = Work { kept: &mut self.kept, scratch: &mut self.scratch };
+        let work = Work::new(&mut self.kept, &mut self.scratch);
         self.rule.forward(self.inputs.each_ref().map(view), self.output.as_view_mut(), work);
     }
 
     fn backward(&mut self) {
-        let work = Work { kept: &mut self.kept, scratch: &mut self.scratch };
+        let work = Work::new(&mut self.kept, &mut self.scratch);
         let gradients = self.gradients.each_mut().map(|g| Gradient::fresh(g.as_view_mut()));
         let (inputs, output) = (self.inputs.each_ref().map(view), view(&self.output));
         self.rule.vjp(inputs, output, view(&self.upstream), gradients, work);
@@ -225,7 +225,7 @@ impl<P: Primitive<N>, const N: usize> Ready<P, N> {
 
     /// As the last operation of a training step is asked for.
     fn both(&mut self) {
-        let work = Work { kept: &mut self.kept, scratch: &mut self.scratch };
+        let work = Work::new(&mut self.kept, &mut self.scratch);
         let gradients = self.gradients.each_mut().map(|g| Gradient::new(g.as_view_mut()));
         let (inputs, output) = (self.inputs.each_ref().map(view), self.output.as_view_mut());
         let upstream = view(&self.upstream);

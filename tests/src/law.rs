@@ -109,7 +109,7 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         let memory = self.primitive.memory(self.shapes());
         let mut output = Matrix::repeat(shape.rows, shape.columns, before);
         let (mut kept, mut scratch) = (vec![before; memory.kept], vec![before; memory.scratch]);
-        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let work = Work::new(&mut kept, &mut scratch);
         self.primitive.forward(inputs.each_ref().map(|x| x.as_view()), output.as_view_mut(), work);
         Pass { output, kept, scratch }
     }
@@ -135,7 +135,7 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
             output.fill(f64::NAN);
         }
         let handles = gradients.each_mut().map(|g| Gradient::new(g.as_view_mut()));
-        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let work = Work::new(&mut kept, &mut scratch);
         self.primitive.vjp(inputs, output.as_view(), upstream.as_view(), handles, work);
     }
 
@@ -150,7 +150,7 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
             // One of them fresh, or all.
             let fresh: [bool; N] = std::array::from_fn(|i| one == N || one == i);
             let mut sums = before(gradients, fresh);
-            let work = Work { kept: &mut kept, scratch: &mut scratch };
+            let work = Work::new(&mut kept, &mut scratch);
             let (y, handles) = (pass.output.as_view(), handles(&mut sums, fresh));
             self.primitive.vjp(inputs, y, up.as_view(), handles, work);
             let errors = sums.iter().zip(gradients);
@@ -170,7 +170,7 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         // Every other gradient fresh.
         let fresh: [bool; N] = std::array::from_fn(|i| i % 2 == 1);
         let mut sums = before(gradients, fresh);
-        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let work = Work::new(&mut kept, &mut scratch);
         let (y, up, handles) = (output.as_view_mut(), up.as_view(), handles(&mut sums, fresh));
         self.primitive.forward_and_vjp(inputs, y, up, handles, work);
         let error = |x: &Matrix<f64>, y: &Matrix<f64>| Piece::of(x, 0.0).error(y, 0.0);
@@ -190,7 +190,7 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
                 Some(true) => Gradient::new(sum.as_view_mut()),
                 _ => Gradient::unwanted(),
             });
-            let work = Work { kept: &mut kept, scratch: &mut scratch };
+            let work = Work::new(&mut kept, &mut scratch);
             let (mut output, up) = (pass.output.clone(), up.as_view());
             match at_once {
                 true => {
@@ -279,11 +279,11 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         let inputs = inputs.each_ref().map(Piece::view);
         let mut output = Piece::of(&(upstream * f64::NAN), 7.0);
         let (mut kept, mut scratch) = (pass.kept.clone(), pass.scratch.clone());
-        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let work = Work::new(&mut kept, &mut scratch);
         self.primitive.forward(inputs, output.view_mut(), work);
         let above = Piece::of(upstream, f64::NAN);
         let mut sums = gradients.each_ref().map(|g| Piece::of(&(g * 0.0), 7.0));
-        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let work = Work::new(&mut kept, &mut scratch);
         let handles = sums.each_mut().map(|sum| Gradient::new(sum.view_mut()));
         self.primitive.vjp(inputs, output.view(), above.view(), handles, work);
         let errors = sums.iter().zip(gradients).map(|(sum, g)| sum.error(g, 7.0));

@@ -4,6 +4,7 @@ mod access;
 mod columns;
 mod node;
 pub(crate) mod plan;
+mod products;
 mod row;
 mod rule;
 pub(crate) mod shared;
@@ -22,7 +23,7 @@ use shared::Shared;
 
 use self::plan::{Layout, Plan};
 use crate::Var;
-use linalg::{Memory, Real, Shape, Work};
+use linalg::{Memory, Products, Real, Shape, Work};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -71,6 +72,7 @@ pub struct Tape<T: Real> {
     /// For each node, whether the loss of the last backward replay depends on it, and that loss.
     reached: Vec<bool>,
     reached_from: Option<usize>,
+    products: Products,
     /// Whether the next backward replay writes the parameters' gradients.
     forgotten: bool,
 }
@@ -116,6 +118,7 @@ impl<T: Real> Tape<T> {
             layout,
             reached,
             reached_from,
+            products: Products::default(),
             forgotten: false,
             nodes,
         }
@@ -156,7 +159,8 @@ impl<T: Real> Tape<T> {
             let node = &self.nodes[i];
             if let Some(rule) = node.replayed() {
                 let kept = &mut self.kept[node.kept.clone()];
-                let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
+                let scratch = &mut self.scratch[..node.memory.scratch];
+                let work = Work::new(kept, scratch).with(self.products);
                 rule.forward(&self.nodes, &mut self.values, work);
                 let var = Var { node: i, recording: self.recording };
                 watch(var, &mut self.values[node.value.clone()]);
@@ -275,7 +279,8 @@ impl<T: Real> Tape<T> {
         let node = &self.nodes[last];
         if let Some(rule) = node.replayed() {
             let kept = &mut self.kept[node.kept.clone()];
-            let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
+            let scratch = &mut self.scratch[..node.memory.scratch];
+            let work = Work::new(kept, scratch).with(self.products);
             let fresh = Fresh::of(&self.layout, last, self.forgotten);
             let (values, gradients) = (&mut self.values, &mut self.gradients);
             match self.reached[last] {
@@ -329,10 +334,9 @@ impl<T: Real> Tape<T> {
                 let again = self.layout.again[i][k];
                 self.load(again, false);
                 let node = &self.nodes[again];
-                let work = Work {
-                    kept: &mut self.kept[node.kept.clone()],
-                    scratch: &mut self.scratch[..node.memory.scratch],
-                };
+                let kept = &mut self.kept[node.kept.clone()];
+                let scratch = &mut self.scratch[..node.memory.scratch];
+                let work = Work::new(kept, scratch).with(self.products);
                 if let Some(rule) = node.replayed() {
                     rule.forward(&self.nodes, &mut self.values, work);
                 }
@@ -341,7 +345,7 @@ impl<T: Real> Tape<T> {
             let Some(rule) = self.nodes[i].replayed() else { continue };
             let memory = self.nodes[i].memory;
             let kept = &mut self.kept[self.nodes[i].kept.clone()];
-            let work = Work { kept, scratch: &mut self.scratch[..memory.scratch] };
+            let work = Work::new(kept, &mut self.scratch[..memory.scratch]).with(self.products);
             let fresh = Fresh::of(&self.layout, i, self.forgotten);
             rule.vjp(&self.nodes, &self.values, &mut self.gradients, fresh, work);
         }

@@ -156,9 +156,10 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         let inputs = places.inputs(nodes, values);
         let output = &nodes[places.output];
         let y = output.matrix(&values[output.value.clone()]);
-        let (aside, scratch) = work.scratch.split_at_mut(places.aside(nodes));
+        let Work { kept, scratch, products } = work;
+        let (aside, scratch) = scratch.split_at_mut(places.aside(nodes));
         let (dy, dx) = places.gradients(nodes, gradients, fresh, aside);
-        self.operation.vjp(inputs, y, dy, dx, Work { kept: work.kept, scratch });
+        self.operation.vjp(inputs, y, dy, dx, Work::new(kept, scratch).with(products));
         places.add_aside(nodes, gradients, aside);
     }
 
@@ -172,9 +173,10 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
     ) {
         let places = &self.places;
         let (inputs, y) = places.inputs_and_output(nodes, values);
-        let (aside, scratch) = work.scratch.split_at_mut(places.aside(nodes));
+        let Work { kept, scratch, products } = work;
+        let (aside, scratch) = scratch.split_at_mut(places.aside(nodes));
         let (dy, dx) = places.gradients(nodes, gradients, fresh, aside);
-        self.operation.forward_and_vjp(inputs, y, dy, dx, Work { kept: work.kept, scratch });
+        self.operation.forward_and_vjp(inputs, y, dy, dx, Work::new(kept, scratch).with(products));
         places.add_aside(nodes, gradients, aside);
     }
 }

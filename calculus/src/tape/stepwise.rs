@@ -148,7 +148,8 @@ impl<T: Real> Tape<T> {
         let node = &self.nodes[self.node(var)];
         if let Some(rule) = node.replayed() {
             let kept = &mut self.kept[node.kept.clone()];
-            let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
+            let work =
+                Work::new(kept, &mut self.scratch[..node.memory.scratch]).with(self.products);
             // All gradients were set to zero, so none has to be written.
             let fresh = Fresh::NONE;
             rule.vjp(&self.nodes, &self.values, &mut self.gradients, fresh, work);

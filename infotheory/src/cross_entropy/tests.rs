@@ -7,7 +7,7 @@ use proptest::prelude::*;
 fn loss(logits: &Matrix<f64>, targets: &[f64]) -> f64 {
     let targets = matrix(1, targets.len(), targets);
     let (mut loss, mut kept) = (matrix(1, 1, &[0.0]), vec![0.0; KEPT * logits.ncols()]);
-    let work = Work { kept: &mut kept, scratch: &mut [] };
+    let work = Work::new(&mut kept, &mut []);
     CrossEntropy.forward([logits.as_view(), targets.as_view()], loss.as_view_mut(), work);
     loss[0]
 }
@@ -24,7 +24,7 @@ fn confident_predictions_keep_their_digits() {
     let (logits, target) = (matrix(2, 1, &[20.0_f32, 0.0]), matrix(1, 1, &[0.0_f32]));
     let (mut loss, mut kept) = (matrix(1, 1, &[0.0_f32]), [0.0; KEPT]);
     let inputs = [logits.as_view(), target.as_view()];
-    let work = Work { kept: &mut kept, scratch: &mut [] };
+    let work = Work::new(&mut kept, &mut []);
     CrossEntropy.forward(inputs, loss.as_view_mut(), work);
     let exact = (-20.0_f64).exp().ln_1p();
     assert!((f64::from(loss[0]) / exact - 1.0).abs() < 4.0 * f64::from(f32::EPSILON));

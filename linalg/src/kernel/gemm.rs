@@ -1,7 +1,9 @@
 //! The matrix product of `f32` and `f64` on strided views.
 #![allow(unsafe_code)]
 
-use crate::{Factor, Real, ViewMut, vector::sum_of};
+use super::bfloat;
+use crate::{Factor, Products, Real, Vectors, ViewMut, vector::sum_of};
+use std::any::TypeId;
 
 /// Computes C ← α·A·B (+ C) on one thread. The caller has checked the shapes; they are checked again here, because
 /// memory safety depends on them.
@@ -58,7 +60,6 @@ fn row<T: Real>(mut c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_,
 }
 
 /// Like [`gemm`], by our own kernel if it supports the processor.
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
 pub(crate) fn gemm_f32(
     mut c: ViewMut<'_, f32>,
     alpha: f32,
@@ -66,6 +67,41 @@ pub(crate) fn gemm_f32(
     b: Factor<'_, f32>,
     add: bool,
 ) {
+    if !packed(Products::Full, c.as_view_mut(), alpha, a, b, add) {
+        gemm(c, alpha, a, b, add);
+    }
+}
+
+/// Like [`gemm_f32`], of factors that are rounded to bfloat16: [`bfloat`] says what is computed.
+pub(crate) fn gemm_bf16(
+    mut c: ViewMut<'_, f32>,
+    a: Factor<'_, f32>,
+    b: Factor<'_, f32>,
+    add: bool,
+) {
+    if !packed(Products::Bf16, c.as_view_mut(), 1.0, a, b, add) {
+        bfloat::portable(c, a, b, add);
+    }
+}
+
+/// Whether no bit of a product of these scalars depends on how it is cut along its rows and columns: whether it is our own
+/// kernel's, in which every element adds its terms in the same order.
+pub(crate) fn is_cut_freely<T: Real>() -> bool {
+    cfg!(target_arch = "x86_64")
+        && TypeId::of::<T>() == TypeId::of::<f32>()
+        && Vectors::in_use() > Vectors::Portable
+}
+
+/// Computes a product by our own kernel; returns whether it supports the processor.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, unused_variables))]
+fn packed(
+    products: Products,
+    mut c: ViewMut<'_, f32>,
+    alpha: f32,
+    a: Factor<'_, f32>,
+    b: Factor<'_, f32>,
+    add: bool,
+) -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         use super::packed::{Strided, product};
@@ -76,11 +112,11 @@ pub(crate) fn gemm_f32(
             Strided { start: f.pointer(), row, column }
         };
         let column = c.strides().1;
+        let (c, a, b) = (c.as_mut_ptr(), strided(&a), strided(&b));
         // SAFETY: pointers, sizes and strides are those of views that are alive for the whole call; sizes were just
-        // compared; `c` is borrowed mutably, and its rows are contiguous, as in all views of this crate.
-        if unsafe { product(sizes, c.as_mut_ptr(), column, alpha, strided(&a), strided(&b), add) } {
-            return;
-        }
+        // compared; `c` was borrowed mutably, and its rows are contiguous, as in all views of this crate.
+        unsafe { product(products, sizes, c, column, alpha, a, b, add) }
     }
-    gemm(c, alpha, a, b, add);
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }

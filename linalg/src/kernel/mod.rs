@@ -1,5 +1,6 @@
 //! The performance-critical kernels: the only files of the workspace that may use `unsafe`.
 
+pub(crate) mod bfloat;
 pub(crate) mod exponential;
 pub(crate) mod factor;
 pub(crate) mod gemm;

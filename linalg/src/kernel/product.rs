@@ -1,8 +1,9 @@
 //! The matrix product of matrices and their transposes: cut into pieces, each computed by its scalar's kernel.
 //!
-//! The shape determines the pieces, not the number of threads, so that a product has the same bits on any machine.
+//! The bits of a product do not depend on the number of threads. Those of our own kernel do not depend on the pieces at
+//! all; those of the `gemm` crate do, so that there the shape alone determines the pieces.
 
-use super::factor::Factor;
+use super::{factor::Factor, gemm::is_cut_freely};
 use crate::{Real, View, ViewMut, column, parallel, simd, vector};
 use std::ops::Range;
 
@@ -28,7 +29,7 @@ pub fn product_into<'a, 'b, T: Real>(
     a: impl Into<Factor<'a, T>>,
     b: impl Into<Factor<'b, T>>,
 ) {
-    product(c, alpha, a.into(), b.into(), false);
+    product(Products::Full, c, alpha, a.into(), b.into(), false);
 }
 
 /// Computes <var>C ← C + α·A·B</var>.
@@ -50,25 +51,48 @@ pub fn product_add<'a, 'b, T: Real>(
     a: impl Into<Factor<'a, T>>,
     b: impl Into<Factor<'b, T>>,
 ) {
-    product(c, alpha, a.into(), b.into(), true);
+    product(Products::Full, c, alpha, a.into(), b.into(), true);
 }
 
-/// Computes <var>C ← A·B</var>, or <var>C ← C + A·B</var> if `add` is set, for a gradient that may already hold
-/// contributions.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn product_to<'a, 'b, T: Real>(
-    c: ViewMut<'_, T>,
-    a: impl Into<Factor<'a, T>>,
-    b: impl Into<Factor<'b, T>>,
-    add: bool,
-) {
-    product(c, T::one(), a.into(), b.into(), add);
+/// How the products of a linear map read their factors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Products {
+    /// As they are.
+    #[default]
+    Full,
+    /// Rounded to bfloat16: 8 bits of precision instead of 24, added up in `f32`. On a processor with AVX512-BF16 they are
+    /// twice as fast; every processor computes the same bits. A subnormal number counts as 0.
+    Bf16,
 }
 
-/// Returns the number of parts into which a product of (m × terms) and (terms × n) is cut, side by side or in sequence.
-/// It depends only on the shape. Tests of products need more than one part.
+impl Products {
+    /// Computes <var>C ← A·B</var>, or <var>C ← C + A·B</var> if `add` is set, for a gradient that may already hold
+    /// contributions.
+    ///
+    /// ```
+    /// use linalg::{Products, matrix};
+    /// let (a, b, mut c) = (matrix(1, 1, &[1.001_f32]), matrix(1, 1, &[3.0]), matrix(1, 1, &[10.0]));
+    /// Products::Full.to(c.as_view_mut(), a.as_view(), b.as_view(), false);
+    /// assert_eq!(c[0], 3.003);
+    /// Products::Bf16.to(c.as_view_mut(), a.as_view(), b.as_view(), false);
+    /// assert_eq!(c[0], 3.0); // 1 is the nearest bfloat16 of 1.001
+    /// ```
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn to<'a, 'b, T: Real>(
+        self,
+        c: ViewMut<'_, T>,
+        a: impl Into<Factor<'a, T>>,
+        b: impl Into<Factor<'b, T>>,
+        add: bool,
+    ) {
+        product(self, c, T::one(), a.into(), b.into(), add);
+    }
+}
+
+/// Returns the number of parts into which a product of (m × terms) and (terms × n) is cut at most, side by side or in
+/// sequence. It depends only on the shape. Tests of products need more than one part.
 ///
 /// ```
 /// use linalg::parts;
@@ -111,8 +135,9 @@ const CACHED: usize = 1 << 21;
 /// The shortest stretch: C is read and written once per stretch.
 const LEAST_STRETCH: usize = 1024;
 
-/// Computes <var>C ← α·A·B (+ C)</var>.
+/// Computes <var>C ← α·A·B (+ C)</var>; α is 1 for rounded factors.
 pub(crate) fn product<T: Real>(
+    products: Products,
     mut c: ViewMut<'_, T>,
     alpha: T,
     a: Factor<'_, T>,
@@ -129,16 +154,20 @@ pub(crate) fn product<T: Real>(
         c.nrows(),
         c.ncols()
     );
-    if c.ncols() == 1 {
+    debug_assert!(products == Products::Full || alpha == T::one());
+    if c.ncols() == 1 && products == Products::Full {
         return matrix_vector(c, alpha, a, b, add);
     }
     let (m, n, terms) = (c.nrows(), c.ncols(), a.columns());
     let stretch = stretch(m, n, terms);
     for first in (0..terms.max(1)).step_by(stretch) {
         let count = stretch.min(terms - first);
-        let pieces = pieces(m * n * count);
+        let mut pieces = pieces(m * n * count);
+        if is_cut_freely::<T>() {
+            pieces = pieces.min(for_threads(rayon::current_num_threads()));
+        }
         let (a, b) = (a.some_columns(first, count), b.some_rows(first, count));
-        cut(c.as_view_mut(), alpha, a, b, add || first > 0, pieces);
+        cut(products, c.as_view_mut(), alpha, a, b, add || first > 0, pieces);
     }
 }
 
@@ -154,6 +183,12 @@ fn pieces(work: usize) -> usize {
     }
     let pieces = |size: usize| (work / size + 1).next_power_of_two();
     pieces(PIECE).clamp(2, FEW).max(pieces(LARGE_PIECE))
+}
+
+/// Returns the pieces for these threads. Every piece packs parts of the factors again, so two threads have one each; more
+/// threads, which end at more different times, have two.
+fn for_threads(threads: usize) -> usize {
+    if threads <= 2 { 2 } else { 2 * threads.next_power_of_two() }
 }
 
 /// Computes c ← α·A·b (+ c). Every element of A is read and used once, so the speed depends only on reading A in order
@@ -256,6 +291,7 @@ fn middle(side: usize, pieces: usize) -> Option<usize> {
 
 /// Cuts C along its longer side into `pieces` parts (a power of two).
 fn cut<T: Real>(
+    products: Products,
     mut c: ViewMut<'_, T>,
     alpha: T,
     a: Factor<'_, T>,
@@ -265,21 +301,24 @@ fn cut<T: Real>(
 ) {
     let (m, n) = (c.nrows(), c.ncols());
     let Some(middle) = middle(m.max(n), pieces) else {
-        return T::gemm(c, alpha, a, b, add);
+        return match products {
+            Products::Full => T::gemm(c, alpha, a, b, add),
+            Products::Bf16 => T::gemm_bf16(c, a, b, add),
+        };
     };
     if n >= m {
         let (left, right) = c.columns_range_pair_mut(..middle, middle..);
         let (b_left, b_right) = b.split_columns(middle);
         rayon::join(
-            || cut(left, alpha, a, b_left, add, pieces / 2),
-            || cut(right, alpha, a, b_right, add, pieces / 2),
+            || cut(products, left, alpha, a, b_left, add, pieces / 2),
+            || cut(products, right, alpha, a, b_right, add, pieces / 2),
         );
     } else {
         let (top, bottom) = c.rows_range_pair_mut(..middle, middle..);
         let (a_top, a_bottom) = a.split_rows(middle);
         rayon::join(
-            || cut(top, alpha, a_top, b, add, pieces / 2),
-            || cut(bottom, alpha, a_bottom, b, add, pieces / 2),
+            || cut(products, top, alpha, a_top, b, add, pieces / 2),
+            || cut(products, bottom, alpha, a_bottom, b, add, pieces / 2),
         );
     }
 }
@@ -333,7 +372,7 @@ mod tests {
                 let b = Factor { view: b.as_view(), transposed: tb };
                 let start = if add { integers(m, 1, 3) } else { Matrix::repeat(m, 1, f32::NAN) };
                 let (mut found, mut expected) = (start.clone(), start);
-                product(found.as_view_mut(), 2.0, a, b, add);
+                product(Products::Full, found.as_view_mut(), 2.0, a, b, add);
                 plain(expected.as_view_mut(), 2.0, a, b, add);
                 assert_eq!(found, expected, "{m}×{k} {ta} {tb} {add}");
             }
@@ -347,7 +386,7 @@ mod tests {
             let (mut found, mut expected) = (Matrix::zeros(m, n), Matrix::zeros(m, n));
             let (a, b) = (transposed(a.as_view()), transposed(b.as_view()));
             assert!(side_by_side(m, n, 8) > 2, "{m}×{n} is hardly cut");
-            cut(found.as_view_mut(), 1.0, a, b, false, 8);
+            cut(Products::Full, found.as_view_mut(), 1.0, a, b, false, 8);
             plain(expected.as_view_mut(), 1.0, a, b, false);
             assert_eq!(found, expected);
         }
@@ -363,7 +402,7 @@ mod tests {
                 let start = if add { integers(m, n, 3) } else { Matrix::repeat(m, n, f32::NAN) };
                 let (mut found, mut expected) = (start.clone(), start);
                 let (a, b) = (transposed(a.as_view()), Factor::from(b.as_view()));
-                product(found.as_view_mut(), 1.0, a, b, add);
+                product(Products::Full, found.as_view_mut(), 1.0, a, b, add);
                 plain(expected.as_view_mut(), 1.0, a, b, add);
                 assert_eq!(found, expected, "{m}×{n}, {k} terms");
             }

@@ -11,8 +11,8 @@ use crate::cases::{Cases, Operand, Size, Visitor, numbers};
 use crate::formula::{Expression, I, J, K, TOKEN, at_most, cases, operand, sum, upstream};
 use crate::operation::{affine::add_columns, product::Product, rows::Rows};
 use crate::{
-    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    kernel::product::product, parallel, product_add, transposed,
+    Formula, Gradient, Primitive, Products, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, kernel::product::product, parallel, transposed,
 };
 
 /// The linear map <var>y = W·x + s·Σ_t B_t·u_t</var> of W, x, and B_t and u_t for each of `C` adapters, with or without a
@@ -115,7 +115,7 @@ impl<const C: usize> Adapted<C> {
         }
     }
 
-    fn write<T: Real>(&self, operands: &[View<'_, T>], mut y: ViewMut<'_, T>) {
+    fn write<T: Real>(&self, products: Products, operands: &[View<'_, T>], mut y: ViewMut<'_, T>) {
         let bias = operands.get(Self::BIAS);
         // Rows that no adapter writes begin with the bias or 0.
         let begun = bias.is_some() || !self.covers(y.nrows());
@@ -128,13 +128,14 @@ impl<const C: usize> Adapted<C> {
             let [b, u] = Self::pair(t).map(|k| operands[k]);
             let y = y.rows_mut(rows.start, rows.count);
             let add = begun || self.meets_earlier(t);
-            product(y, T::from_f64(self.factor), b.into(), u.into(), add);
+            product(Products::Full, y, T::from_f64(self.factor), b.into(), u.into(), add);
         }
-        product_add(y, T::one(), operands[0], operands[1]);
+        products.to(y, operands[0], operands[1], true);
     }
 
     fn send_back<'a, T: Real>(
         &self,
+        products: Products,
         operands: &[View<'_, T>],
         dy: View<'_, T>,
         gradients: impl IntoIterator<Item = Gradient<'a, T>>,
@@ -146,9 +147,9 @@ impl<const C: usize> Adapted<C> {
         let pairs = std::array::from_fn::<_, C, _>(|_| [next(), next()]);
         let db = next();
         rayon::join(
-            || dx.add_product(transposed(w), dy),
+            || dx.add_product_of(products, transposed(w), dy),
             || {
-                dw.add_product(dy, transposed(x));
+                dw.add_product_of(products, dy, transposed(x));
                 for (t, (rows, [db, du])) in self.rows.iter().zip(pairs).enumerate() {
                     let [b, u] = Self::pair(t).map(|k| operands[k]);
                     let dy = dy.rows(rows.start, rows.count);
@@ -191,9 +192,9 @@ macro_rules! rules {
                 &self,
                 operands: [View<'_, T>; $n],
                 y: ViewMut<'_, T>,
-                _: Work<'_, T>,
+                work: Work<'_, T>,
             ) {
-                self.write(&operands, y);
+                self.write(work.products, &operands, y);
             }
 
             fn vjp<T: Real>(
@@ -202,9 +203,9 @@ macro_rules! rules {
                 _: View<'_, T>,
                 dy: View<'_, T>,
                 gradients: [Gradient<'_, T>; $n],
-                _: Work<'_, T>,
+                work: Work<'_, T>,
             ) {
-                self.send_back(&operands, dy, gradients);
+                self.send_back(work.products, &operands, dy, gradients);
             }
 
             fn flops(&self, operands: [Shape; $n]) -> u64 {

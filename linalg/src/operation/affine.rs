@@ -9,7 +9,7 @@ use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::operation::product::Product;
 use crate::{
     Formula, Gradient, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
-    Work, apply, column, parallel, product_add, simd, transposed, vector,
+    Work, apply, column, parallel, simd, transposed, vector,
 };
 
 /// Returns <var>W·x + b</var> for every column of x.
@@ -76,11 +76,16 @@ impl Primitive<3> for Affine {
         .gradient(sum(TOKEN, tokens, dy.at(I, TOKEN)))
     }
 
-    fn forward<T: Real>(&self, [w, x, b]: [View<'_, T>; 3], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
+    fn forward<T: Real>(
+        &self,
+        [w, x, b]: [View<'_, T>; 3],
+        mut y: ViewMut<'_, T>,
+        work: Work<'_, T>,
+    ) {
         for mut y in y.column_iter_mut() {
             y.copy_from(&b);
         }
-        product_add(y, T::one(), w, x);
+        work.products.to(y, w, x, true);
     }
 
     fn vjp<T: Real>(
@@ -89,12 +94,13 @@ impl Primitive<3> for Affine {
         _: View<'_, T>,
         dy: View<'_, T>,
         [dw, dx, db]: [Gradient<'_, T>; 3],
-        _: Work<'_, T>,
+        work: Work<'_, T>,
     ) {
+        let products = work.products;
         rayon::join(
-            || dx.add_product(transposed(w), dy),
+            || dx.add_product_of(products, transposed(w), dy),
             || {
-                dw.add_product(dy, transposed(x));
+                dw.add_product_of(products, dy, transposed(x));
                 if let Some(db) = db.zeroed() {
                     add_columns(db, dy);
                 }

@@ -7,7 +7,6 @@
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::kernel::factor::{Factor, transposed};
-use crate::kernel::product::product_into;
 use crate::{
     Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
 };
@@ -80,8 +79,8 @@ impl Primitive<2> for Product {
         }
     }
 
-    fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {
-        product_into(y, T::one(), Factor { view: a, transposed: self.transposed }, b);
+    fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, work: Work<'_, T>) {
+        work.products.to(y, Factor { view: a, transposed: self.transposed }, b, false);
     }
 
     fn vjp<T: Real>(
@@ -90,14 +89,15 @@ impl Primitive<2> for Product {
         _: View<'_, T>,
         dy: View<'_, T>,
         [da, db]: [Gradient<'_, T>; 2],
-        _: Work<'_, T>,
+        work: Work<'_, T>,
     ) {
+        let products = work.products;
         let back = Factor { view: a, transposed: !self.transposed };
         join(
-            || db.add_product(back, dy),
+            || db.add_product_of(products, back, dy),
             || match self.transposed {
-                false => da.add_product(dy, transposed(b)),
-                true => da.add_product(b, transposed(dy)),
+                false => da.add_product_of(products, dy, transposed(b)),
+                true => da.add_product_of(products, b, transposed(dy)),
             },
         );
     }

@@ -11,7 +11,7 @@ use crate::formula::{Expression, I, J, K, TOKEN, at_most, cases, operand, sum, u
 use crate::operation::product::Product;
 use crate::{
     Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
-    Work, product_into, product_to, transposed,
+    Work, transposed,
 };
 
 /// The product of A_1, x, A_2, …: <var>\[A_1; A_2; …\]·x</var>. The operand x is the second.
@@ -134,7 +134,7 @@ macro_rules! rules {
             ) {
                 let length = y.nrows() * operands[X].nrows();
                 let stack = Self::stack(&operands, y.nrows(), &mut work.scratch[..length]);
-                product_into(y, T::one(), stack, operands[X]);
+                work.products.to(y, stack, operands[X], false);
             }
 
             fn vjp<T: Real>(
@@ -149,12 +149,13 @@ macro_rules! rules {
                 let scratch = &mut work.scratch[..rows * x.nrows()];
                 let mut gradients = gradients.map(Some);
                 if let Some(dx) = gradients[X].take() {
-                    dx.add_product(transposed(Self::stack(&operands, rows, &mut *scratch)), dy);
+                    let stack = Self::stack(&operands, rows, &mut *scratch);
+                    dx.add_product_of(work.products, transposed(stack), dy);
                 }
                 if gradients.iter().flatten().any(Gradient::is_wanted) {
                     // The stack of the matrices becomes that of their gradients.
                     let stack = ViewMut::from_slice(&mut *scratch, rows, x.nrows());
-                    product_to(stack, dy, transposed(x), false);
+                    work.products.to(stack, dy, transposed(x), false);
                 }
                 let stack = View::from_slice(scratch, rows, x.nrows());
                 for (k, first) in Self::matrices(|k| operands[k].nrows(), $n) {

@@ -14,10 +14,10 @@ use linalg::similarity::{angle, cosine, cosines, nearest};
 use linalg::svd::{self, Svd};
 use linalg::symmetric::SymmetricEigen;
 use linalg::{
-    Error, Gradient, Matrix, Real, ShapeError, add::Add, affine, apply, basis, gather,
+    Error, Gradient, Matrix, Products, Real, ShapeError, add::Add, affine, apply, basis, gather,
     gather::Gather, gram, hadamard::Hadamard, matrix, norm, outer, product::Product, product_add,
-    product_into, product_to, projection, pullback, rows::Rows, scale::Scale, scaled_dot, sinusoid,
-    spectrum, transposed, vector,
+    product_into, projection, pullback, rows::Rows, scale::Scale, scaled_dot, sinusoid, spectrum,
+    transposed, vector,
 };
 
 const INF: f64 = f64::INFINITY;
@@ -372,16 +372,16 @@ fn recorded_maps_and_products() {
 
     for (add, sum) in [(false, 6.0), (true, 7.0)] {
         let mut c = one(1.0);
-        product_to(c.as_view_mut(), one(2.0).as_view(), one(3.0).as_view(), add);
+        Products::Full.to(c.as_view_mut(), one(2.0).as_view(), one(3.0).as_view(), add);
         assert_eq!(c[0], sum);
-        product_to(c.as_view_mut(), one(0.0).as_view(), one(INF).as_view(), add);
+        Products::Full.to(c.as_view_mut(), one(0.0).as_view(), one(INF).as_view(), add);
         assert!(c[0].is_nan());
         // Overwritten values do not matter; values that are added to do.
-        product_to(c.as_view_mut(), one(2.0).as_view(), one(3.0).as_view(), add);
+        Products::Full.to(c.as_view_mut(), one(2.0).as_view(), one(3.0).as_view(), add);
         assert_eq!(c[0].is_nan(), add);
         let mut c = one(5.0);
         let (a, b) = (Matrix::<f64>::zeros(1, 0), Matrix::zeros(0, 1));
-        product_to(c.as_view_mut(), a.as_view(), transposed(b.transpose().as_view()), add);
+        Products::Full.to(c.as_view_mut(), a.as_view(), transposed(b.transpose().as_view()), add);
         assert_eq!(c[0], if add { 5.0 } else { 0.0 });
     }
 }

@@ -72,7 +72,7 @@ fn many_tokens_are_looked_up_as_few_are() {
     let dy = Matrix::from_fn(2, n, |i, j| (i + j % 5) as f64);
     let mut table = Matrix::from_element(2, 3, 0.5);
     let mut scratch = [f64::NAN; 2];
-    let work = Work { kept: &mut [], scratch: &mut scratch };
+    let work = Work::new(&mut [], &mut scratch);
     let zeros = Matrix::zeros(2, 3);
     let y = apply(&Gather, [&zeros, &tokens]).unwrap();
     let mut none = Matrix::zeros(1, n);

@@ -579,7 +579,7 @@ fn replayed<P: Primitive<N>, const N: usize>(op: P, inputs: [&[f64]; N]) -> Vec<
     let shape = op.shape(shapes).unwrap();
     let mut kept = vec![0.0; op.memory(shapes).kept];
     let mut y = matrix(shape.rows, shape.columns, &vec![NAN; shape.len()]);
-    let work = Work { kept: &mut kept, scratch: &mut [] };
+    let work = Work::new(&mut kept, &mut []);
     op.forward(inputs.each_ref().map(|x| x.as_view()), y.as_view_mut(), work);
     y.as_slice().to_vec()
 }

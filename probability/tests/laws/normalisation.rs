@@ -16,7 +16,7 @@ fn run<P: Primitive<N>, const N: usize>(op: &P, inputs: [&Matrix<f64>; N]) -> Ve
     let shape = op.shape(shapes).unwrap();
     let mut kept = vec![0.0; op.memory(shapes).kept];
     let mut y = Matrix::zeros(shape.rows, shape.columns);
-    let work = Work { kept: &mut kept, scratch: &mut [] };
+    let work = Work::new(&mut kept, &mut []);
     op.forward(inputs.map(|x| x.as_view()), y.as_view_mut(), work);
     y.as_slice().to_vec()
 }

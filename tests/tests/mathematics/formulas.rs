@@ -48,11 +48,11 @@ impl Trial {
         let mut kept = vec![T::zero(); memory.kept];
         let mut scratch = vec![T::zero(); memory.scratch];
         let views = || inputs.each_ref().map(|x| x.as_view());
-        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let work = Work::new(&mut kept, &mut scratch);
         primitive.forward(views(), output.as_view_mut(), work);
         let upstream = tests::draw::normal(91, shape.rows, shape.columns).map(T::from_f64);
         let mut gradients = inputs.each_ref().map(|x| Matrix::zeros(x.nrows(), x.ncols()));
-        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let work = Work::new(&mut kept, &mut scratch);
         let into = gradients.each_mut().map(|g| Gradient::fresh(g.as_view_mut()));
         primitive.vjp(views(), output.as_view(), upstream.as_view(), into, work);
 

@@ -39,7 +39,7 @@ fn cost<P: Primitive<N>, const N: usize>(case: &Case<P, N>) -> Cost {
     let mut output = Matrix::repeat(shape.rows, shape.columns, Counted(0.0));
     let mut kept = vec![Counted(0.0); memory.kept];
     let mut scratch = vec![Counted(0.0); memory.scratch];
-    let work = Work { kept: &mut kept, scratch: &mut scratch };
+    let work = Work::new(&mut kept, &mut scratch);
     let inputs = inputs.each_ref().map(|x| x.as_view());
     let done = count::operations(|| case.primitive.forward(inputs, output.as_view_mut(), work));
     let elements = shape.len() + shapes.iter().map(|s| s.len()).sum::<usize>();

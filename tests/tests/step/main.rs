@@ -3,6 +3,7 @@
 
 mod adapting;
 mod averaging;
+mod bfloat;
 mod causality;
 mod compression;
 mod configuration;

@@ -78,20 +78,16 @@ fn of(loss: VocabularyLoss, inputs: &[Matrix<f64>; 3], both: bool) -> Vec<f64> {
             output.as_view_mut(),
             upstream.as_view(),
             into,
-            Work { kept: &mut kept, scratch: &mut scratch },
+            Work::new(&mut kept, &mut scratch),
         );
     } else {
-        loss.forward(
-            views(),
-            output.as_view_mut(),
-            Work { kept: &mut kept, scratch: &mut scratch },
-        );
+        loss.forward(views(), output.as_view_mut(), Work::new(&mut kept, &mut scratch));
         loss.vjp(
             views(),
             output.as_view(),
             upstream.as_view(),
             into,
-            Work { kept: &mut kept, scratch: &mut scratch },
+            Work::new(&mut kept, &mut scratch),
         );
     }
     let all = gradients[..2].iter().flat_map(|g| g.iter().copied()).collect::<Vec<f64>>();

@@ -6,7 +6,7 @@ use infotheory::cross_entropy::CrossEntropy;
 use linalg::formula::{Expression, I, J, operand, upstream};
 use linalg::heads::{HeadMix, HeadScores};
 use linalg::{Formula, Gradient, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work};
-use linalg::{add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
+use linalg::{Products, add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
 use probability::{mask::CausalMask, softmax::Softmax};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -245,7 +245,7 @@ impl Fault {
         let narrow: Vec<f32> = parameters.iter().map(|&p| p as f32).collect();
         let mut all = check::gradients(&self, &parameters, 1).expect("valid");
         all.extend(check::causality(&self, &parameters).expect("valid"));
-        all.push(check::threads(&self, &narrow).expect("valid"));
+        all.push(check::threads(&self, &narrow, Products::Full).expect("valid"));
         assert_eq!(all.len(), 10 + 3 + 1);
         let failed = all.iter().filter(|c| c.verdict == Verdict::Fail);
         failed

@@ -405,10 +405,10 @@ mod tests {
         let (mut kept, mut scratch) = (vec![0.0; memory.kept], vec![0.0; memory.scratch]);
         let views = || inputs.map(|m| m.as_view());
         let mut y = dy.map(|_| f64::NAN);
-        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let work = Work::new(&mut kept, &mut scratch);
         attention.forward(views(), y.as_view_mut(), work);
         let mut gradients = inputs.map(|m| m.map(|_| 0.0));
-        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let work = Work::new(&mut kept, &mut scratch);
         let into = gradients.each_mut().map(|g| Gradient::fresh(g.as_view_mut()));
         attention.vjp(views(), y.as_view(), dy.as_view(), into, work);
         std::iter::once(y).chain(gradients).collect()

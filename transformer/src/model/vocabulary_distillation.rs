@@ -224,7 +224,8 @@ impl VocabularyDistillation {
         let [text, from_teacher] = self.parts::<T>().map(|part| part * share);
         let (scratch, spare) = work.scratch.split_at_mut(self.scratch_of_head(table, x));
         let mut d_teacher = d_teacher.zeroed();
-        self.head.descend([table, x], [d_table, dx], scratch, |first, mut logits| {
+        let products = work.products;
+        self.head.descend([table, x], [d_table, dx], products, scratch, |first, mut logits| {
             let (rows, n) = logits.shape();
             let (teacher, targets) = (teacher.columns(first, n), targets.columns(first, n));
             let (nats, soft_nats) = (&mut nats[first..first + n], &mut soft_nats[first..first + n]);
@@ -320,7 +321,7 @@ impl Primitive<4> for VocabularyDistillation {
         work: Work<'_, T>,
     ) {
         let (nats, soft_nats) = work.kept.split_at_mut(x.ncols());
-        self.head.chunks(table, x, work.scratch, |first, logits, _| {
+        self.head.chunks([table, x], work.products, work.scratch, |first, logits, _| {
             let n = logits.ncols();
             let (teacher, targets) = (teacher.columns(first, n), targets.columns(first, n));
             nats_of_columns(logits.as_view(), targets, &mut nats[first..first + n]);
@@ -346,12 +347,11 @@ impl Primitive<4> for VocabularyDistillation {
         mut loss: ViewMut<'_, T>,
         upstream: View<'_, T>,
         gradients: [Gradient<'_, T>; 4],
-        work: Work<'_, T>,
+        mut work: Work<'_, T>,
     ) {
         let share = share(upstream, inputs[3]);
-        let Work { kept, scratch } = work;
-        self.descend(inputs, share, gradients, Work { kept: &mut *kept, scratch });
-        loss[0] = self.mixed(kept, inputs[3]);
+        self.descend(inputs, share, gradients, work.reborrow());
+        loss[0] = self.mixed(work.kept, inputs[3]);
     }
 
     fn flops(&self, [table, x, _, targets]: [Shape; 4]) -> u64 {

@@ -19,8 +19,8 @@ use linalg::formula::{
 };
 use linalg::gather::{countable, index};
 use linalg::{
-    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
-    Work, column, parallel::each_column, product_into, product_to, transposed, vector,
+    Formula, Gradient, Memory, Primitive, Products, Reads, Real, Role, Shape, ShapeError, View,
+    ViewMut, Work, column, parallel::each_column, transposed, vector,
 };
 use rayon::prelude::*;
 use std::num::NonZeroUsize;
@@ -49,8 +49,8 @@ impl VocabularyLoss {
     /// second chunk if there is a cap.
     pub(super) fn chunks<T: Real>(
         &self,
-        table: View<'_, T>,
-        x: View<'_, T>,
+        [table, x]: [View<'_, T>; 2],
+        products: Products,
         scratch: &mut [T],
         mut each: impl FnMut(usize, ViewMut<'_, T>, &mut [T]),
     ) {
@@ -60,7 +60,7 @@ impl VocabularyLoss {
         for first in (0..tokens).step_by(size) {
             let n = size.min(tokens - first);
             let mut logits = ViewMut::from_slice(&mut scratch[..words * n], words, n);
-            product_into(logits.as_view_mut(), T::one(), transposed(table), x.columns(first, n));
+            products.to(logits.as_view_mut(), transposed(table), x.columns(first, n), false);
             if let Some(cap) = self.cap {
                 let (scaled, slopes) = (logits.as_view_mut(), &mut spare[..words * n]);
                 let slopes = ViewMut::from_slice(slopes, words, n);
@@ -111,7 +111,7 @@ impl VocabularyLoss {
         let chunk = words * self.tokens_at_once(words, tokens);
         let mut scratch = vec![T::zero(); if self.cap.is_some() { 2 * chunk } else { chunk }];
         let mut nats = vec![T::zero(); tokens];
-        self.chunks(table, x, &mut scratch, |first, logits, _| {
+        self.chunks([table, x], Products::Full, &mut scratch, |first, logits, _| {
             let n = logits.ncols();
             nats_of_columns(
                 logits.as_view(),
@@ -141,7 +141,7 @@ impl VocabularyLoss {
         let uncapped = VocabularyLoss { cap: None, ..*self };
         let mut scratch = vec![T::zero(); words * self.tokens_at_once(words, tokens)];
         let mut hits = vec![false; tokens];
-        uncapped.chunks(table, x, &mut scratch, |first, logits, _| {
+        uncapped.chunks([table, x], Products::Full, &mut scratch, |first, logits, _| {
             let columns = hits[first..first + logits.ncols()].par_iter_mut().enumerate();
             columns.for_each(|(j, hit)| {
                 let z = column(&logits.as_view(), j).to_vec();
@@ -170,11 +170,12 @@ impl VocabularyLoss {
         &self,
         [table, x]: [View<'_, T>; 2],
         [d_table, dx]: [Gradient<'_, T>; 2],
+        products: Products,
         scratch: &mut [T],
         mut gradient: impl FnMut(usize, ViewMut<'_, T>),
     ) {
         let (mut d_table, mut dx) = (d_table.parts(), dx.parts());
-        self.chunks(table, x, scratch, |first, mut logits, slopes| {
+        self.chunks([table, x], products, scratch, |first, mut logits, slopes| {
             let n = logits.ncols();
             gradient(first, logits.as_view_mut());
             if self.cap.is_some() {
@@ -184,29 +185,29 @@ impl VocabularyLoss {
             rayon::join(
                 || {
                     if let Some((dx, fresh)) = &mut dx {
-                        product_to(dx.columns_mut(first, n), table, dz, !*fresh);
+                        products.to(dx.columns_mut(first, n), table, dz, !*fresh);
                     }
                 },
                 || {
                     if let Some((d_table, fresh)) = &mut d_table {
                         let add = first > 0 || !*fresh;
-                        product_to(d_table.as_view_mut(), x, transposed(dz), add);
+                        products.to(d_table.as_view_mut(), x, transposed(dz), add);
                     }
                 },
             );
         });
     }
 
-    /// Adds the gradients of Σ share(j)·nats of token j; writes the nats of every token.
+    /// Adds the gradients of Σ share(j)·nats of token j; writes the nats of every token to what is kept.
     pub(super) fn descend_nats<T: Real>(
         &self,
         [table, x, targets]: [View<'_, T>; 3],
         share: impl Fn(usize) -> T + Sync,
         [d_table, dx, _]: [Gradient<'_, T>; 3],
-        nats: &mut [T],
-        scratch: &mut [T],
+        work: Work<'_, T>,
     ) {
-        self.descend([table, x], [d_table, dx], scratch, |first, logits| {
+        let Work { kept: nats, scratch, products } = work;
+        self.descend([table, x], [d_table, dx], products, scratch, |first, logits| {
             let n = logits.ncols();
             let (targets, nats) = (targets.columns(first, n), &mut nats[first..first + n]);
             gradient_in_place(logits, targets, |j| share(first + j), nats);
@@ -266,7 +267,7 @@ impl Primitive<3> for VocabularyLoss {
         work: Work<'_, T>,
     ) {
         let nats = work.kept;
-        self.chunks(table, x, work.scratch, |first, logits, _| {
+        self.chunks([table, x], work.products, work.scratch, |first, logits, _| {
             let n = logits.ncols();
             let (targets, nats) = (targets.columns(first, n), &mut nats[first..first + n]);
             nats_of_columns(logits.as_view(), targets, nats);
@@ -283,7 +284,7 @@ impl Primitive<3> for VocabularyLoss {
         work: Work<'_, T>,
     ) {
         let share = share(upstream, inputs[2]);
-        self.descend_nats(inputs, |_| share, gradients, work.kept, work.scratch);
+        self.descend_nats(inputs, |_| share, gradients, work);
     }
 
     fn forward_and_vjp<T: Real>(
@@ -292,10 +293,10 @@ impl Primitive<3> for VocabularyLoss {
         mut loss: ViewMut<'_, T>,
         upstream: View<'_, T>,
         gradients: [Gradient<'_, T>; 3],
-        work: Work<'_, T>,
+        mut work: Work<'_, T>,
     ) {
         let share = share(upstream, inputs[2]);
-        self.descend_nats(inputs, |_| share, gradients, &mut *work.kept, work.scratch);
+        self.descend_nats(inputs, |_| share, gradients, work.reborrow());
         loss[0] = mean(work.kept, inputs[2]);
     }
 

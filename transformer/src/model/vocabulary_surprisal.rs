@@ -96,7 +96,7 @@ impl Primitive<3> for VocabularySurprisal {
         work: Work<'_, T>,
     ) {
         let of_tokens = work.kept;
-        self.in_chunks().chunks(table, x, work.scratch, |first, logits, _| {
+        self.in_chunks().chunks([table, x], work.products, work.scratch, |first, logits, _| {
             let n = logits.ncols();
             let (targets, nats) = (targets.columns(first, n), &mut of_tokens[first..first + n]);
             nats_of_columns(logits.as_view(), targets, nats);
@@ -112,7 +112,7 @@ impl Primitive<3> for VocabularySurprisal {
         gradients: [Gradient<'_, T>; 3],
         work: Work<'_, T>,
     ) {
-        self.in_chunks().descend_nats(inputs, |j| upstream[j], gradients, work.kept, work.scratch);
+        self.in_chunks().descend_nats(inputs, |j| upstream[j], gradients, work);
     }
 
     fn flops(&self, shapes: [Shape; 3]) -> u64 {

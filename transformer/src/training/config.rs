@@ -9,6 +9,7 @@ use crate::model::architecture::{
 use crate::model::family::{self, Family};
 use crate::training::parametrization::Parametrization;
 use crate::training::paths;
+use crate::training::precision::Precision;
 use crate::training::preference_kind::PreferenceKind;
 use crate::training::preset::Preset;
 use crate::training::ranges;
@@ -282,6 +283,10 @@ pub struct TrainingConfig {
     /// is no average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average: Option<f64>,
+    /// The numbers that linear maps multiply, in both directions: [`Precision::F32`], or [`Precision::Bf16`] added up in f32
+    /// ([`linalg::Products`]). Weights, optimizer, attention, norms, softmax and loss are f32 in either case.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
     /// The most memory that training may take ([`TrainingMemory`](crate::TrainingMemory)); if it needs more, the values of
     /// some blocks are computed again in the backward replay. No limit if absent. No bit depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,31 +1,37 @@
-//! 16-bit formats: the rounding of values that an accelerator stores.
+//! Formats of numbers: what a training run multiplies, and what an accelerator stores.
 //!
 //! bfloat16 is the upper half of an `f32`: its range, 8 bits of precision. float16 (IEEE 754 binary16)
 //! has 11 bits of precision and ends at 65504. Accelerators multiply such numbers and add them up in
 //! `f32`; *stored* values are rounded to nearest, ties to even, with overflow to ∞ and gradual underflow.
 //! Source: IEEE 754-2019, section 3.6; Micikevicius et al., *Mixed Precision Training*, 2018.
 
-use linalg::Real;
+use crate::keyed::keyed;
 use linalg::half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
+use linalg::{Products, Real};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A storage format for values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Precision {
-    /// IEEE 754 binary32, the format of this program's arithmetic.
-    #[default]
-    F32,
-    /// bfloat16.
-    Bf16,
-    /// IEEE 754 binary16.
-    F16,
+keyed! {
+    /// A format of numbers.
+    #[derive(Default)]
+    #[non_exhaustive]
+    Precision {
+        #[default]
+        F32: "f32", "IEEE 754 binary32: 24 bits of precision";
+        Bf16: "bf16", "bfloat16: the range of f32, 8 bits of precision";
+        F16: "f16", "IEEE 754 binary16: 11 bits of precision, up to 65504";
+    }
 }
 
 impl Precision {
+    /// Returns how linear maps multiply numbers of this format; f16 has no such products.
+    pub(crate) fn products(self) -> Products {
+        match self {
+            Precision::F32 | Precision::F16 => Products::Full,
+            Precision::Bf16 => Products::Bf16,
+        }
+    }
+
     /// Returns `x` rounded to this format.
     ///
     /// ```
@@ -64,11 +70,7 @@ impl Precision {
 
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-            Precision::F16 => "f16",
-        })
+        f.write_str(self.key())
     }
 }
 

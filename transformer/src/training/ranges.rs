@@ -3,6 +3,7 @@
 use crate::printable::decimal;
 use crate::training::config::{TrainingConfig, TrainingConfigError};
 use crate::training::parametrization::Parametrization;
+use crate::training::precision::Precision;
 use crate::training::preference_kind::PreferenceKind;
 
 /// Windows and parts of a batch, by which random numbers are drawn, are numbered in 32 bits.
@@ -108,6 +109,12 @@ impl TrainingConfig {
             "parametrization",
             &self.parametrization.key(),
             "standard with from: the model is there already",
+        )?;
+        check(
+            self.precision != Precision::F16,
+            "precision",
+            &self.precision,
+            "f32 or bf16 for training: gradients below f16's range vanish (diagnose --precision f16 shows where)",
         )?;
         check(self.batch > 0, "batch", &self.batch, "1 or more")?;
         let base = self.base_width.unwrap_or(1);

@@ -4,6 +4,7 @@ use crate::training::config::TrainingConfig;
 use crate::training::precision::Precision;
 use calculus::optimizer::OptimizerConfig;
 use calculus::schedule::Schedule;
+use linalg::Products;
 
 /// Every choice of a training loop, so that a mistake in one, and its fix, is a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Recipe {
     pub loss_scale: f64,
     /// The storage format of values and gradients.
     pub precision: Precision,
+    /// How linear maps and the loss multiply.
+    pub products: Products,
     /// Batches to skip.
     pub skipped: Vec<u64>,
 }
@@ -48,6 +51,7 @@ impl Recipe {
             zero_gradients: true,
             loss_scale: 1.0,
             precision: Precision::F32,
+            products: Products::Full,
             skipped: vec![],
         }
     }
@@ -60,6 +64,7 @@ impl Recipe {
             clip: config.clip,
             accumulate: config.accumulate as u64 * config.parts(),
             parts: config.parts(),
+            products: config.precision.products(),
             ..Recipe::sgd(0.0)
         }
     }

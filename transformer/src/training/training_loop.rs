@@ -188,6 +188,7 @@ impl<T: Real> TrainingLoop<T> {
         let (number, replays) = (self.steps() + 1, self.replays());
         let Recipe { precision, loss_scale, average, zero_gradients, .. } = self.recipe;
         let tape = &mut source.recording().tape;
+        tape.set_products(self.recipe.products);
         match zero_gradients {
             true => tape.forget_gradients(),
             false if self.left.is_empty() => tape.zero_gradients(),

@@ -270,6 +270,20 @@ fn what_is_forgotten_is_diagnosed() {
     says(&stderr(&found), &["what was forgotten is not measured", "base"]);
 }
 
+/// A finished fine-tuning at too high a rate ends at a low one: it is trained again from the model that it began with.
+#[test]
+fn a_rate_too_high_for_a_fine_tuning_is_found_when_it_is_over() {
+    let place = Place::new();
+    place.train(&["--steps", "60", "--warmup", "0", "--out", "base"]);
+    let hot = ["--learning-rate", "3", "--warmup", "0", "--schedule", "cosine", "--steps", "40"];
+    place.json(&on(&[&hot[..], &["--min-learning-rate", "1e-6", "--out", "hot"]].concat()));
+    let found = place.run(&["diagnose", "hot", "--steps", "5"]);
+    let (out, told) = (String::from_utf8_lossy(&found.stdout).into_owned(), stderr(&found));
+    assert_eq!(found.status.code(), Some(1), "{out}{told}");
+    says(&told, &["training again from its beginning"]);
+    says(&out, &["learning rate above the stability limit", "tried from step 0 on"]);
+}
+
 /// Not the model of `--from`, that of `--teacher`, or the one that adapters belong to.
 #[test]
 fn a_run_does_not_replace_the_model_that_it_needs() {

@@ -180,9 +180,9 @@ pub(crate) fn cases() -> Vec<Case> {
             let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..8]));
             linalg::product_add(c.as_view_mut(), x[8], transposed(a.as_view()), b.as_view());
         });
-        "kernel::product::product_to" => |x| written(x, |c| {
+        "kernel::product::Products::to" => |x| written(x, |c| {
             let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..8]));
-            linalg::product_to(c.as_view_mut(), a.as_view(), transposed(b.as_view()), true);
+            linalg::Products::Full.to(c.as_view_mut(), a.as_view(), transposed(b.as_view()), true);
         });
         "kernel::factor::Factor::at" => |x| {
             let a = matrix(3, 3, x);

@@ -528,9 +528,9 @@ pub(crate) fn cases() -> Vec<Case> {
             let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..]));
             linalg::product_add(c.as_view_mut(), x[0], transposed(a.as_view()), b.as_view());
         });
-        "kernel::product::product_to", Tame(8), Conditioned 8.0 => |x| written(&x[..4], |c| {
+        "kernel::product::Products::to", Tame(8), Conditioned 8.0 => |x| written(&x[..4], |c| {
             let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..]));
-            linalg::product_to(c.as_view_mut(), a.as_view(), transposed(b.as_view()), true);
+            linalg::Products::Full.to(c.as_view_mut(), a.as_view(), transposed(b.as_view()), true);
         });
         "kernel::factor::Factor::at", Numbers(4), Conditioned 0.0 => |x| {
             let a = matrix(2, 2, x);

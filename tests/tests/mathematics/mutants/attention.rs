@@ -1,7 +1,7 @@
 //! Mistakes in attention.
 
 use super::{Table, draw, mutant};
-use linalg::{Gradient, Matrix, Real, View, ViewMut, Work};
+use linalg::{Gradient, Matrix, Real, View, ViewMut};
 use probability::dropout::{Dropout, DropoutMask, Order, step, weight_index};
 use transformer::{CachedAttention, CausalAttention};
 
@@ -103,9 +103,8 @@ mutant!(Attention of CausalAttention, Slip; 4: |Attention(attention, slip), inpu
 mutant!(OwnKeyForgotten of CachedAttention; 6: |OwnKeyForgotten(this), inputs, y, dy, [dq, dk, dv, d_keys, d_values, filled], work| {
     let [mut lost_key, mut lost_value]: [Matrix<T>; 2] = [dk.clone_owned(), dv.clone_owned()];
     let (dk, dv) = (lost_key.as_view_mut(), lost_value.as_view_mut());
-    let Work { kept, scratch } = work;
     let gradients = [dq, dk, dv, d_keys, d_values, filled].map(Gradient::new);
-    this.vjp(inputs, y, dy, gradients, Work { kept, scratch });
+    this.vjp(inputs, y, dy, gradients, work);
 });
 
 mutant!(OneTokenFewer of CachedAttention; 6: |OneTokenFewer(this), [query, k, v, keys, values, filled], y, dy, gradients, work| {

@@ -7,7 +7,7 @@ use crate::{Result, count, on_threads, resident, terminal};
 use calculus::Parameter;
 use clap::Args;
 use linalg::limits::{self, Limits};
-use linalg::{Factor, Matrix, Role, Vectors, View, product_into, transposed};
+use linalg::{Factor, Matrix, Products, Role, Vectors, View, transposed};
 use probability::random::Random;
 use rayon::current_num_threads;
 use serde_json::{Value, json};
@@ -165,7 +165,7 @@ fn measure(
     };
     let profile = Profile::of(&mut trainer, &corpus, steps)?;
     let resident = resident::peak();
-    let products = products(model, trainer.model().batch())?;
+    let products = products(model, trainer.model().batch(), trainer.model().tape().products())?;
     let watch = if watch { Some(watching(&mut trainer, &corpus, steps)?) } else { None };
     let memory = Memory {
         step: trainer.memory(),
@@ -208,7 +208,7 @@ fn random_corpus(config: &TrainingConfig, model: &Architecture) -> Result<Corpus
 
 /// Measures the products of a block's linear maps for `tokens` tokens, with our product on all threads and with the
 /// `gemm` crate on one.
-fn products(model: &Architecture, tokens: usize) -> Result<Vec<ProductRate>> {
+fn products(model: &Architecture, tokens: usize, how: Products) -> Result<Vec<ProductRate>> {
     // A tied model has no head of its own, so that every linear map belongs to the block.
     let one = Architecture { layers: 1, tied: true, ..model.clone() };
     let maps = one.parameter_list()?.into_iter().filter(|p| p.uses == [(Role::Linear, 0)]);
@@ -231,7 +231,7 @@ fn products(model: &Architecture, tokens: usize) -> Result<Vec<ProductRate>> {
             let shape = [a.rows(), b.columns(), a.columns()];
             let mut c = Matrix::<f32>::zeros(shape[0], shape[1]);
             let flops = 2.0 * shape.iter().product::<usize>() as f64;
-            let ours = rate(flops, || product_into(c.as_view_mut(), 1.0, a, b));
+            let ours = rate(flops, || how.to(c.as_view_mut(), a, b, false));
             let library =
                 rate(flops, || limits::library_product(c.as_view_mut(), 1.0, a, b, false));
             rates.push(ProductRate { direction, shape, ours, library });

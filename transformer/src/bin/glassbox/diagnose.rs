@@ -8,7 +8,8 @@ use crate::progress::Stages;
 use crate::resident::bytes;
 use crate::settings::Settings;
 use crate::{Result, count, on_threads, or_unread, remark, run, terminal};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use linalg::Products;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use transformer::disk::checkpoint;
@@ -27,12 +28,13 @@ use transformer::{AVERAGED, ModelStep, Precision, ScheduleKind, TokenizerChoice,
 /// is wrong, 1 if a cause is found, a measure lies outside its usual range or a warning is printed, and 2 if nothing
 /// could be diagnosed: an unreadable file, a refused setting, one step alone. A run's files do not change, except growth.svg.
 #[derive(Args)]
+#[command(mut_args(|arg| match arg.get_id().as_str() {
+    "precision" => arg.help("Storage format of values and gradients [default: f32]").help_heading("Options"),
+    _ => arg,
+}))]
 pub(crate) struct Diagnose {
     /// A run, or a model directory in Hugging Face's layout [default: the sizes of the flags]
     model: Option<PathBuf>,
-    /// Storage format of values
-    #[arg(long, value_enum, default_value = "f32")]
-    precision: Stored,
     /// Factor of the loss before backpropagation
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     loss_scale: f64,
@@ -47,17 +49,6 @@ pub(crate) struct Diagnose {
     /// Print the diagnosis as one JSON object
     #[arg(long)]
     json: bool,
-}
-
-/// A storage format, as flags name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Stored {
-    /// 32 bits, in which this program computes
-    F32,
-    /// bfloat16
-    Bf16,
-    /// IEEE 754 binary16
-    F16,
 }
 
 /// The default number of steps to watch.
@@ -93,7 +84,7 @@ impl Diagnose {
             )
             .into());
         }
-        if self.loss_scale != 1.0 && self.precision == Stored::F32 {
+        if self.loss_scale != 1.0 && self.precision() == Precision::F32 {
             return Err(
                 "--loss-scale moves gradients away from the end of a 16-bit format: give --precision f16 or bf16 \
                  with it"
@@ -103,8 +94,13 @@ impl Diagnose {
         on_threads(self.settings.threads, || self.diagnose(steps))
     }
 
+    /// Returns the storage format.
+    fn precision(&self) -> Precision {
+        self.settings.precision.unwrap_or_default()
+    }
+
     fn diagnose(&self, steps: u64) -> Result<ExitCode> {
-        let settings = Settings { steps: None, ..self.settings.clone() };
+        let settings = Settings { steps: None, precision: None, ..self.settings.clone() };
         let examined = Examined::find(self.model.as_deref(), &settings, Some(steps))?;
         let mut warnings = vec![];
         let start = self.start(&examined, &mut warnings)?;
@@ -118,11 +114,7 @@ impl Diagnose {
         }
         let Examined { mut config, model, corpus, name, run, parameters, answer_start, .. } =
             examined;
-        let precision = match self.precision {
-            Stored::F32 => Precision::F32,
-            Stored::Bf16 => Precision::Bf16,
-            Stored::F16 => Precision::F16,
-        };
+        let precision = self.precision();
         remark(format!(
             "watching {name}: {}, from step {} on, stored as {precision}",
             count(model.parameters(), "parameter"),
@@ -138,7 +130,11 @@ impl Diagnose {
             config.batch /= 2;
             remark(format!("memory   batches of {}, for larger ones do not fit", config.batch));
         }
-        let recipe = Recipe { precision, loss_scale: self.loss_scale, ..Recipe::of_run(&config) };
+        let loss_scale = self.loss_scale;
+        let mut recipe = Recipe { precision, loss_scale, ..Recipe::of_run(&config) };
+        if self.settings.precision.is_some() {
+            recipe.products = Products::Full; // of values in the format that is tried
+        }
         let step = ModelStep::of_run(&config, &model, &corpus);
         remark(format!("it takes up to {} of memory", bytes(diagnose::bytes(&step, &start)?)));
         let known = if finished && config.data.is_none() {
@@ -162,10 +158,15 @@ impl Diagnose {
                 None => (validation, entropy),
                 Some(_) => (vec![], None),
             };
+            let initial = match known.from_model && run.is_some() {
+                true => before::parameters(&config),
+                false => known.initial.clone(),
+            };
             Background {
                 planned,
                 finished,
                 before,
+                initial,
                 answer_start,
                 validation,
                 scores,

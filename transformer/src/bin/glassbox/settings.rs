@@ -11,8 +11,8 @@ use transformer::TrainingConfig;
 use transformer::memory::Bytes;
 use transformer::model::family;
 use transformer::{
-    Activation, Gain, Norm, Parametrization, Placement, PositionsKind, PreferenceKind, Preset,
-    QueryKeyNorm, ScheduleKind, Time, TokenizerChoice,
+    Activation, Gain, Norm, Parametrization, Placement, PositionsKind, Precision, PreferenceKind,
+    Preset, QueryKeyNorm, ScheduleKind, Time, TokenizerChoice,
 };
 
 mod model;
@@ -255,6 +255,10 @@ pub(crate) struct Settings {
     /// for --resume keeps both [default: the last step's weights]
     #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) average: Option<f64>,
+    /// Numbers that linear maps multiply: f32, or bf16 added up in f32, faster where the processor multiplies bf16; all else
+    /// stays f32
+    #[arg(long, value_parser = choices(Precision::ALL, Precision::key, Precision::meaning), help_heading = "Training")]
+    pub(crate) precision: Option<Precision>,
     /// Most memory that training may take, such as 6GB or 800MB: if it needs more, the values of as few blocks as possible are
     /// computed again in the backward pass instead of kept, with the same bits [default: no limit, and all are kept]
     #[arg(long, value_name = "SIZE", help_heading = "Training")]

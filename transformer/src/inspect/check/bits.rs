@@ -8,6 +8,7 @@ use crate::model::recorded_step::ModelError;
 use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
 use crate::training::trainer::Trainer;
+use linalg::Products;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -27,7 +28,11 @@ fn not_finite(name: (&'static str, &'static str)) -> Certificate {
 ///
 /// # Errors
 /// If the step cannot be recorded.
-pub fn threads(subject: &impl Subject, parameters: &[f32]) -> Result<Certificate, ModelError> {
+pub fn threads(
+    subject: &impl Subject,
+    parameters: &[f32],
+    products: Products,
+) -> Result<Certificate, ModelError> {
     let wide: Vec<f64> = parameters.iter().map(|&p| f64::from(p)).collect();
     let on = |threads: usize| -> Result<Option<Vec<u32>>, ModelError> {
         let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(threads).build() else {
@@ -35,6 +40,7 @@ pub fn threads(subject: &impl Subject, parameters: &[f32]) -> Result<Certificate
         };
         pool.install(|| {
             let mut step = recorded::<f32>(subject, &wide)?;
+            step.tape.set_products(products);
             let loss = step.step();
             Ok(Some(step.tape.gradients().iter().chain([&loss]).map(|g| g.to_bits()).collect()))
         })

@@ -51,6 +51,7 @@ mod data;
 mod gradient;
 mod operation;
 mod patience;
+mod precision;
 mod preferences;
 mod start;
 mod update;
@@ -63,6 +64,7 @@ pub use conversations::{answers, apart};
 pub use data::{data, shifted};
 pub use gradient::{differences, gradients, narrow};
 pub use operation::{Operations, operations};
+pub use precision::narrow_products;
 pub use preferences::{began, preferences};
 pub use start::{Expected, start};
 pub use update::singular_values;
@@ -74,6 +76,7 @@ use crate::model::recorded_step::{ModelError, RecordedStep};
 use crate::model::recording::{Given, Recording};
 use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
+use crate::training::precision::Precision;
 use crate::{memory, streams};
 use calculus::{Dual, Parameter};
 use linalg::Real;
@@ -184,8 +187,11 @@ fn within(
         })?);
     }
     tell(or_skipped(bits::THREADS, time(patience::F32, 3, tokens(&few)), &|| {
-        threads(&few, &fresh)
+        threads(&few, &fresh, config.precision.products())
     })?);
+    if config.precision == Precision::Bf16 {
+        narrow_products(&few, &wide)?.into_iter().for_each(&mut tell);
+    }
     tell(or_skipped(bits::PIECES, time(patience::F64, 2, tokens(&fewer)), &|| {
         accumulation(&fewer, &wide)
     })?);

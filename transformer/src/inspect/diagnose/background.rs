@@ -36,7 +36,8 @@ pub struct Background {
     pub validation: Vec<(u64, f64)>,
     /// The largest score of every attention at the steps that recorded their health, if any did.
     pub scores: Vec<Growth>,
-    /// The parameters before the first step.
+    /// The parameters before the first step, if they are known: of a small model, those of its seed; of a run that began with
+    /// another model, that model's.
     pub initial: Option<Vec<f32>>,
     /// Whether the model was trained elsewhere, for an unknown number of steps.
     pub finished: bool,

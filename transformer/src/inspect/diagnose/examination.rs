@@ -43,8 +43,8 @@ pub fn examination(
 }
 
 /// Watches up to `steps` steps of a training run. A state right before a failure shows no growth, and corrupted weights
-/// no longer show the reason: in both cases the run's first 500 steps are trained again from its seed. So is a run that
-/// learned little and whose highest rate is far above the limit of stability of fresh weights. Calls `notify` at every
+/// no longer show the reason: in both cases the run's first 500 steps are trained again from its seed, or from the model that
+/// it began with. So is a run that learned little and whose highest rate is far above the limit of stability of fresh weights. Calls `notify` at every
 /// stage.
 ///
 /// # Errors
@@ -65,15 +65,16 @@ pub fn examination_of(
         at_once || symptom
     });
     let remains = after == Earlier::FallenRate;
-    let fresh = match start.steps > 0 && (late || remains) && !background.from_model {
-        true => Some(State::start(step.config.initial_parameters(step.seed)?)),
-        false => None,
+    let fresh = match (start.steps > 0 && (late || remains), background.from_model) {
+        (false, _) => None,
+        (true, true) => background.initial.clone().map(State::start),
+        (true, false) => Some(State::start(step.config.initial_parameters(step.seed)?)),
     };
     if let Some(fresh) = fresh
         && (late || too_fast(step, &fresh, recipe, start.steps)?)
     {
         notify(Stage::Remark(
-            "it fails at once, or its state is already corrupted: training again from the seed to see what grew",
+            "it fails at once, or its state is already corrupted: training again from its beginning to see what grew",
         ));
         let steps = (start.steps + steps).min(AGAIN);
         let again = failure(step, &fresh, recipe, steps, (symptom, &notify))?;

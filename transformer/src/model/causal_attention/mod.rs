@@ -168,7 +168,7 @@ macro_rules! rules {
                 &self,
                 [query, key, value $(, $first)? $(, $step)?]: [View<'_, T>; $n],
                 y: ViewMut<'_, T>,
-                Work { kept, scratch }: Work<'_, T>,
+                Work { kept, scratch, .. }: Work<'_, T>,
             ) {
                 let this = self.own();
                 let first: Option<View<'_, T>> = [$($first)?].first().copied();
@@ -189,7 +189,7 @@ macro_rules! rules {
                 y: View<'_, T>,
                 dy: View<'_, T>,
                 [dq, dk, dv, ..]: [Gradient<'_, T>; $n],
-                Work { kept, scratch }: Work<'_, T>,
+                Work { kept, scratch, .. }: Work<'_, T>,
             ) {
                 let this = self.own();
                 let first: Option<View<'_, T>> = [$($first)?].first().copied();

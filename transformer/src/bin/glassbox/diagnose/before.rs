@@ -79,6 +79,14 @@ pub(super) fn find(
     Ok(Some(Before::of(step, &parameters, &windows)?))
 }
 
+/// Returns the parameters of the model with which a run began, as the run trains it. `None` for a run that began with no
+/// model, or with one that cannot be read any more.
+pub(super) fn parameters(config: &TrainingConfig) -> Option<Vec<f32>> {
+    let from = config.from.as_ref().map(Path::new)?;
+    began_with(config, from).ok()?;
+    read_in_training(from, config).ok().map(|(_, parameters)| parameters)
+}
+
 /// Returns tokens and what follows each as a window of this length; nothing is predicted in what fills it up.
 fn window(own: &[u32], length: usize) -> Window {
     let (mut tokens, mut targets) = (own[..own.len() - 1].to_vec(), own[1..].to_vec());

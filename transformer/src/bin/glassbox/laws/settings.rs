@@ -6,8 +6,8 @@ use transformer::memory::Bytes;
 use transformer::model::family;
 use transformer::{Activation, Architecture};
 use transformer::{
-    Gain, Norm, Parametrization, Placement, PositionsKind, PreferenceKind, Preset, QueryKeyNorm,
-    ScheduleKind, TokenizerChoice, TrainingConfig,
+    Gain, Norm, Parametrization, Placement, PositionsKind, Precision, PreferenceKind, Preset,
+    QueryKeyNorm, ScheduleKind, TokenizerChoice, TrainingConfig,
 };
 
 /// Settings that differ from every preset.
@@ -85,6 +85,7 @@ fn odd() -> Settings {
         epsilon: Some(1e-6),
         clip: Some(0.5),
         average: Some(0.99),
+        precision: Some(Precision::Bf16),
         memory: Some(Bytes(7_500_000_000)),
         seed: Some(99),
         eval_every: Some(11),
@@ -169,6 +170,7 @@ fn meant() -> TrainingConfig {
         beta2: 0.8,
         epsilon: Some(1e-6),
         clip: 0.5,
+        precision: Precision::Bf16,
         memory: Some(Bytes(7_500_000_000)),
         seed: 99,
         average: Some(0.99),
