@@ -3,6 +3,7 @@
     python compare.py                                   PyTorch, all sizes
     python compare.py --peer candle burn --size shakespeare-cpu
     python compare.py --peer llm.c --llm-c ~/llm.c --size gpt2
+    python compare.py --peer pytorch-bf16 f32           bfloat16 products, against PyTorch's and our own f32
     python compare.py --avx2                            both held to AVX2, where the processor has more
 
 Every run is a process of its own of some seconds; a pair is one run of each, one right after the other,
@@ -19,10 +20,12 @@ from pathlib import Path
 from common import AVX2, HERE, ROOT, SIZES, architecture, cargo_build, glassbox, machine, machine_line, output_of
 from common import read_results, run, spread, stop, table, thousands, write, write_json
 
-PEERS = ["pytorch", "pytorch-compile", "candle", "burn", "llm.c"]
+PEERS = ["pytorch", "pytorch-compile", "pytorch-bf16", "pytorch-bf16-compile", "f32", "candle", "burn", "llm.c"]
+# Against these our side multiplies bfloat16 too.
+BF16 = ["pytorch-bf16", "pytorch-bf16-compile", "f32"]
 
 
-def ours(program, size, threads):
+def ours(program, size, threads, bf16=False):
     """The command of our side."""
     s = SIZES[size]
     command = [program, "bench", "--json", "--no-generation", "--preset", s["preset"]]
@@ -30,6 +33,8 @@ def ours(program, size, threads):
     command += architecture(s)
     if "lora" in s:
         command += ["--lora", s["lora"]]
+    if bf16:
+        command += ["--precision", "bf16"]
     return command + (["--steps", s["steps"]] if "steps" in s else [])
 
 
@@ -40,9 +45,10 @@ def theirs(peer, size, arguments):
         if not arguments.llm_c:
             stop("--peer llm.c needs --llm-c PATH, a checkout of github.com/karpathy/llm.c")
         command = [arguments.python, HERE / "llm_c.py", arguments.llm_c, size]
-    elif peer in ("pytorch", "pytorch-compile"):
+    elif peer.startswith("pytorch"):
         command = [arguments.python, HERE / "pytorch.py", size, "--threads", arguments.threads]
-        command += ["--compile"] if peer == "pytorch-compile" else []
+        command += ["--compile"] if peer.endswith("-compile") else []
+        command += ["--bf16"] if "bf16" in peer else []
     else:
         target = Path(arguments.target_dir or ROOT / "target/peers").resolve() / peer
         if peer not in arguments.built:
@@ -56,7 +62,8 @@ def theirs(peer, size, arguments):
 
 def compare(peer, size, program, arguments):
     """Pairs of runs, and what they come to."""
-    a, b = ours(program, size, arguments.threads), theirs(peer, size, arguments)
+    a = ours(program, size, arguments.threads, peer in BF16)
+    b = ours(program, size, arguments.threads) if peer == "f32" else theirs(peer, size, arguments)
     keys = ["tokens_per_second", "step_seconds_median", "resident_bytes"]
     pairs, name = [], peer
     settings = AVX2 if arguments.avx2 else {}
@@ -68,7 +75,7 @@ def compare(peer, size, program, arguments):
                 f"{size}: our model has {mine['parameters']} parameters, that of {peer}"
                 f" {other['parameters']}: they must be the same model"
             )
-        name = other["peer"]
+        name = other.get("peer", "our own f32")
         ratio = mine["tokens_per_second"] / other["tokens_per_second"]
         pairs.append(
             {
@@ -116,7 +123,8 @@ def markdown(here, results):
         rows.append(
             [
                 f"`{r['size']}`, {s['batch']} × {s['length']}",
-                f"{r['version']}, {r['threads']} thread{'s' if r['threads'] > 1 else ''}"
+                ("bf16 against " if r["peer"] in BF16 else "")
+                + f"{r['version']}, {r['threads']} thread{'s' if r['threads'] > 1 else ''}"
                 + (", both held to AVX2" if r.get("avx2") else ""),
                 f"{1e3 * mine['step_seconds_median']:,.1f} ms",
                 f"{1e3 * other['step_seconds_median']:,.1f} ms",
@@ -166,10 +174,10 @@ def main():
         parser.error("--pairs and --threads are at least 1")
     if "llm.c" in arguments.peer and not {"gpt2", "gpt2-long"}.issuperset(arguments.size):
         parser.error("llm.c is GPT-2 only: --size gpt2 or gpt2-long")
-    if arguments.avx2 and not {"pytorch", "pytorch-compile"}.issuperset(arguments.peer):
+    if arguments.avx2 and not all(peer.startswith("pytorch") for peer in arguments.peer):
         parser.error("--avx2 is for PyTorch: the other peers cannot be held to it")
     families = [size for size in arguments.size if "family" in SIZES[size]]
-    if families and not {"pytorch", "pytorch-compile"}.issuperset(arguments.peer):
+    if families and not all(peer.startswith("pytorch") or peer == "f32" for peer in arguments.peer):
         parser.error(f"only PyTorch has {' and '.join(families)}")
     arguments.built = set()
     here, path = machine(), arguments.out / "compare.json"

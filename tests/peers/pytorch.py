@@ -1,11 +1,12 @@
 """A GPT-2 training step in PyTorch, as its users write it: nanoGPT's architecture and optimiser.
 
-    python pytorch.py SIZE [--seconds S] [--steps N] [--warmup N] [--threads N] [--compile]
+    python pytorch.py SIZE [--seconds S] [--steps N] [--warmup N] [--threads N] [--compile] [--bf16]
 
 Steps are timed until S seconds have passed, at least three; or N of them. Prints one JSON object: seconds of
 each step after warm-up, tokens per second, peak resident bytes.
 Architecture, initialisation and the optimiser's groups follow karpathy/nanoGPT (model.py, train.py): flash
-attention by `scaled_dot_product_attention`, fused AdamW, clipping by global norm. Float32.
+attention by `scaled_dot_product_attention`, fused AdamW, clipping by global norm. Float32, or with --bf16 under
+`torch.autocast`: products of bfloat16, weights and optimiser in float32.
 """
 
 import argparse
@@ -160,6 +161,7 @@ def main():
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--bf16", action="store_true")
     arguments = parser.parse_args()
     torch.manual_seed(1337)
     torch.set_num_threads(arguments.threads)
@@ -176,7 +178,8 @@ def main():
         at = torch.randint(len(data) - length, (batch,))
         x = torch.stack([data[i : i + length] for i in at])
         y = torch.stack([data[i + 1 : i + 1 + length] for i in at])
-        loss = step_model(x, y)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.bf16):
+            loss = step_model(x, y)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -202,7 +205,8 @@ def main():
     print(
         json.dumps(
             {
-                "peer": f"PyTorch {torch.__version__}" + (" compiled" if arguments.compile else ""),
+                "peer": f"PyTorch {torch.__version__}" + (" compiled" if arguments.compile else "")
+                + (", bf16 autocast" if arguments.bf16 else ""),
                 "size": arguments.size,
                 "parameters": parameters,
                 "loss": loss,

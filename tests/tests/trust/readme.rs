@@ -176,6 +176,19 @@ fn speeds_are_those_of_the_tables() {
             100.0 * f(&ours["model_flops_share"]),
         );
         assert!(readme.contains(&cells), "{size}: docs/compare.json says {cells}");
+        let (own, other) = (of(size, "f32", false), of(size, "pytorch-bf16", false));
+        let spread = |ratio: &Value| {
+            let [median, low, high] = ["median", "lowest", "highest"].map(|key| f(&ratio[key]));
+            format!("{median:.2} ({low:.2}–{high:.2})")
+        };
+        let cells = format!(
+            "| {} | {} | {} | {} |",
+            seconds(f(&other["ours"]["step_seconds_median"])),
+            spread(&own["ratio"]),
+            seconds(f(&other["theirs"]["step_seconds_median"])),
+            spread(&other["ratio"]),
+        );
+        assert!(readme.contains(&cells), "{size} in bf16: docs/compare.json says {cells}");
     }
     let median = |size, peer, avx2| f(&of(size, peer, avx2)["ratio"]["median"]);
     let range = |peer: &str| {

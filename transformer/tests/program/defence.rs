@@ -234,6 +234,33 @@ fn other_vectors_are_warned_of() {
     assert!(!said.contains("warning"), "{said}");
 }
 
+/// A run that goes on with narrower vectors ends with the bits of an uninterrupted one, in f32 and bf16, and is not warned of.
+#[test]
+fn avx2_goes_on_with_the_bits_of_avx512() {
+    if linalg::Vectors::detected() < linalg::Vectors::Avx512 {
+        return println!("skipped: this processor has no AVX-512");
+    }
+    let place = Place::new();
+    let with = |vectors: &str, arguments: &[&str]| {
+        let mut command = place.command(&[arguments, &["--json"]].concat());
+        let output = output(command.env("GLASSBOX_VECTORS", vectors));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (report["weights_sha256"].clone(), stderr(&output))
+    };
+    for precision in ["f32", "bf16"] {
+        let of = |steps, out| {
+            place.training(&["--precision", precision, "--steps", steps, "--out", out])
+        };
+        let whole = with("avx512", &of("8", precision)).0;
+        let half = format!("{precision}-half");
+        with("avx512", &of("4", &half));
+        let (end, said) = with("avx2", &["train", "--resume", &half, "--steps", "8"]);
+        assert_eq!(end, whole, "{precision}");
+        assert!(!said.contains("warning"), "{said}");
+    }
+}
+
 /// However long a step, a stop is acknowledged at once, and a second one does not wait for the step's end; what was
 /// trained is saved, and goes on to the same bits.
 #[cfg(unix)]

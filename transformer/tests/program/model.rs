@@ -79,6 +79,32 @@ fn a_tokenizer_is_written_for_hugging_face() {
     place.fine(&["generate", "run", "--prompt-tokens", "1,2", "--tokens", "3"]);
 }
 
+/// A page replaces a page, and no other file: not the text that is explained.
+#[test]
+fn a_page_replaces_no_other_file() {
+    let place = Place::new();
+    model(&place, &Architecture { vocabulary: 5, context: 8, ..Architecture::default() }, 1.0);
+    let explain =
+        |out: &'static str| ["explain", "model", "--text", "abc", "--threads", "1", "--out", out];
+    place.fine(&explain("step.html"));
+    place.fine(&explain("step.html"));
+    fs::write(place.path("letters.txt"), "abcde").unwrap();
+    says(&place.refused(&explain("letters.txt")), &["letters.txt", "no HTML page", "--out"]);
+    assert_eq!(fs::read_to_string(place.path("letters.txt")).unwrap(), "abcde");
+}
+
+/// A prompt that does not fit the context loses its beginning, and that is said.
+#[test]
+fn a_prompt_longer_than_the_context_is_said() {
+    let place = Place::new();
+    model(&place, &Architecture { vocabulary: 5, context: 8, ..Architecture::default() }, 1.0);
+    let told = |prompt: &str| {
+        stderr(&place.run(&["generate", "model", "--prompt", prompt, "--tokens", "2"]))
+    };
+    says(&told("abcdeabcdea"), &["11 tokens", "context of 8 tokens", "beginning is forgotten"]);
+    assert!(!told("abcdeabc").contains("forgotten"));
+}
+
 /// Finite weights whose products are not: no verb prints NaN as if it was a result.
 #[test]
 fn results_that_are_not_finite_are_said_to_be() {

@@ -155,6 +155,26 @@ proptest! {
     }
 }
 
+/// Both widths add up the same terms in the same order.
+#[test]
+fn avx2_and_avx512_compute_the_same_bits() {
+    if Vectors::detected() < Vectors::Avx512 {
+        return;
+    }
+    let number = |i: usize, j: usize| ((i * 31 + j * 17) % 101) as f32 / 37.0 - 1.3;
+    for (m, n, k) in [(50, 9, 70), (33, 70, 513), (20, 12, 1100)] {
+        let (a, b) = (Matrix::from_fn(m, k, number), Matrix::from_fn(k, n, number));
+        let [wide, narrow] = [Kernel::Avx512, Kernel::Avx2].map(|kernel| {
+            let mut c = Matrix::from_fn(m, n, number);
+            let (to, x, y) = (c.as_mut_ptr(), strided(&a, false), strided(&b, false));
+            // SAFETY: pointers and strides are those of matrices of these sizes.
+            assert!(unsafe { product_by(kernel, (m, n, k), to, m, 0.7, x, y, true) });
+            c
+        });
+        assert_eq!(wide, narrow, "{m}×{n}×{k}");
+    }
+}
+
 /// Any part of a product has the bits of the whole: threads may cut it anywhere.
 #[test]
 fn cuts_change_no_bit() {

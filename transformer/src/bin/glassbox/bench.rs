@@ -17,13 +17,30 @@ use transformer::inspect::diagnose::health::Watch;
 use transformer::inspect::profile::{Cost, Profile, median};
 use transformer::{Architecture, Corpus, Decoder, Preset, Trainer, TrainingConfig, TrainingMemory};
 
+/// Settings that a benchmark refuses.
+const LEFT_OUT: [&str; 13] = [
+    "data",
+    "tokenizer",
+    "from",
+    "preferences",
+    "preference_beta",
+    "preference_flipped",
+    "teacher",
+    "temperature",
+    "teacher_weight",
+    "teacher_top",
+    "out",
+    "eval_every",
+    "time",
+];
+
 /// Measure time and memory of a training step, by operation, against the limits of this machine.
 ///
 /// Sizes come from the preset and from flags, as for `train`; the tokens are random. The limits are measured first:
 /// multiply-adds without memory access, and reads of memory. `--steps` sets the number of timed steps.
 #[derive(Args)]
 #[command(mut_args(|arg| match arg.get_id().as_str() {
-    "data" | "tokenizer" | "out" | "eval_every" => arg.hide(true),
+    name if LEFT_OUT.contains(&name) => arg.hide(true),
     _ => arg,
 }))]
 pub(crate) struct Bench {
@@ -98,21 +115,6 @@ struct Generation {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
-        const LEFT_OUT: [&str; 13] = [
-            "data",
-            "tokenizer",
-            "from",
-            "preferences",
-            "preference_beta",
-            "preference_flipped",
-            "teacher",
-            "temperature",
-            "teacher_weight",
-            "teacher_top",
-            "out",
-            "eval_every",
-            "time",
-        ];
         let why = "bench times steps on random tokens and writes nothing";
         self.settings.without(&LEFT_OUT, why)?;
         let mut config = self.settings.complete()?;

@@ -13,6 +13,8 @@ use clap::Args;
 use embedded::{embedded, frequencies, names};
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -93,6 +95,21 @@ pub(crate) struct Explain {
     threads: Option<usize>,
 }
 
+/// Refuses to replace a file that is no page, such as the text that is explained.
+fn may_replace(page: &Path) -> Result<()> {
+    const BEGINNING: &[u8] = b"<!doctype html>";
+    let Ok(mut file) = File::open(page) else { return Ok(()) };
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        return Ok(()); // said when it is written
+    }
+    let mut found = [0; BEGINNING.len()];
+    let begins = file.read_exact(&mut found).is_ok() && found.eq_ignore_ascii_case(BEGINNING);
+    if begins || file.metadata().is_ok_and(|found| found.len() == 0) {
+        return Ok(());
+    }
+    Err(format!("{} exists and is no HTML page: give another --out", page.display()).into())
+}
+
 /// The model to explain, before its text is known.
 struct Model {
     subject: Subject<f32>,
@@ -115,6 +132,8 @@ impl Explain {
         if !(self.room >= 0.0 && self.room <= 1e4) {
             return Err(format!("room is {:?}; it must be 0 to 10000 megabytes", self.room).into());
         }
+        let page = self.out.clone().unwrap_or_else(|| PathBuf::from("step.html"));
+        may_replace(&page)?;
         let model = match &self.model {
             Some(directory) => self.read(directory)?,
             None => embedded()?,
@@ -147,8 +166,7 @@ impl Explain {
             asked = true;
         }
         if self.out.is_some() || !asked {
-            let out = self.out.clone().unwrap_or_else(|| PathBuf::from("step.html"));
-            self.write_page(&step, &out)?;
+            self.write_page(&step, &page)?;
         }
         Ok(if broken.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }

@@ -184,10 +184,16 @@ impl Generate {
             return chat::talk(self, &mut writer, &stop, tokenizer, &model);
         }
         let prompt = self.prompt(tokenizer.as_ref())?;
+        let context = model.config.context;
+        if prompt.len() > context {
+            let (found, whole) = (count(prompt.len(), "token"), count(context, "token"));
+            remark(format!(
+                "prompt   {found}: more than the context of {whole}, so its beginning is forgotten"
+            ));
+        }
         if !self.json {
             return self.stream(&mut writer, &prompt, &stop, tokenizer.as_ref());
         }
-        let context = model.config.context;
         if self.logits && prompt.len().saturating_add(self.tokens) > context {
             return Err(format!(
                 "--logits is for texts that fit the context of {}; prompt and --tokens make {}",

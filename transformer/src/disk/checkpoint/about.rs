@@ -42,7 +42,8 @@ pub struct About {
     pub steps: u64,
     /// The checksum of the text.
     pub data: String,
-    /// The vectors that computed it (AVX-512, AVX2, portable); `None` in version 1. Others give other last bits.
+    /// The vectors that computed it (AVX-512, AVX2, portable); `None` in version 1. The last bits of portable loops may
+    /// differ from those of the others.
     pub vectors: Option<String>,
     /// The settings of the run except the paths of the text, of the model that it began with and of its
     /// teacher; `None` in version 1.

@@ -88,6 +88,12 @@ impl fmt::Display for Stability {
             write!(f, " ± {residual:.0e} (after {applications} products)")?;
         }
         write!(f, " of {of} on {tokens} tokens")?;
+        if eigenvalue.is_nan() {
+            return write!(
+                f,
+                ": a product with the Hessian is no number, so there is no limit at step {steps}"
+            );
+        }
         if limit.is_nan() {
             return write!(f, ", so the loss has no minimum: no limit at step {steps}");
         }

@@ -23,11 +23,13 @@ pub(super) fn resumes(about: &About, config: &TrainingConfig, restored: &Restore
             "resume   the state is of an earlier version, without its settings: run.toml's are used",
         );
     }
-    let now = Vectors::in_use().to_string();
-    if let Some(then) = about.vectors.as_ref().filter(|then| **then != now) {
+    // AVX2 and AVX-512 compute the same bits; the products of portable loops are those of another library.
+    let (now, portable) = (Vectors::in_use().to_string(), Vectors::Portable.to_string());
+    let other = |then: &&String| **then != now && (**then == portable || now == portable);
+    if let Some(then) = about.vectors.as_ref().filter(other) {
         remark(format!(
             "warning  the state was computed with {then} vectors, and this is {now}: the last bits from here on \
-             differ from those of an uninterrupted run"
+             may differ from those of an uninterrupted run"
         ));
     }
     let Restored { dropped, damaged, missing, .. } = restored;
