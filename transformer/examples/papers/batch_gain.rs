@@ -69,8 +69,7 @@ pub(crate) fn page(lab: &Lab<'_>) -> Result<Page> {
     ] {
         page.row(&format!("ln of {what}, farthest"), origin, [0.0, off[i]], tolerance, 3);
     }
-    page.to_break =
-        "Leave ε_max for all B: at B = 16, below B_noise, a step raises the loss (seed 0).";
+    page.to_break = "The rate ε_max for all B: at B = 16, below B_noise, a step raises the loss.";
     Ok(page)
 }
 
