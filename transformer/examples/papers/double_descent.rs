@@ -82,8 +82,7 @@ pub(crate) fn page(lab: &Lab<'_>) -> Result<Page> {
     let values = Picture::new("The smallest singular value", ["features p", "σ_min"])
         .line("median", smallest);
     page.pictures = [errors, values].map(|p| p.logarithmic([true, true])).into();
-    page.to_break =
-        "`penalised`: a thousandth of the penalty: the error at p = n is 8.2, not 0.71.";
+    page.to_break = "A thousandth of the penalty: the error at p = n is 8.2, not 0.71.";
     Ok(page)
 }
 
