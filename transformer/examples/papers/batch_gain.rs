@@ -22,7 +22,7 @@ pub(crate) fn page(lab: &Lab<'_>) -> Result<Page> {
         "The gain of a step and the size of its batch",
         "McCandlish, Kaplan, Amodei et al., *An Empirical Model of Large-Batch Training*, 2018",
         "One step of descent with a batch of B, at the best rate for B, lowers the loss by ΔL_max/(1 + B_noise/B). B_noise \
-         follows from the Hessian and the noise of gradients; tr(Σ)/|G|², which needs no Hessian, is of the same size.",
+         follows from the Hessian and the noise of gradients; B_simple = tr(Σ)/|G|², which needs no Hessian, is of the same size.",
     );
     page.formulas = vec![
         [
@@ -52,7 +52,7 @@ pub(crate) fn page(lab: &Lab<'_>) -> Result<Page> {
             *off = if x.abs() < off.abs() { *off } else { x };
         }
         page.seen += &format!(
-            "Seed {seed}: B_noise {noise:.0} by the Hessian, {critical:.0} by gains; tr(Σ)/|G|² {simple:.0}.\n"
+            "Seed {seed}: B_noise {noise:.0} by the Hessian, {critical:.0} by gains; B_simple {simple:.0}.\n"
         );
         if seed == 0 {
             let law = |i| 16.0 * 2_f64.powf(0.1 * f64::from(i));
@@ -65,7 +65,7 @@ pub(crate) fn page(lab: &Lab<'_>) -> Result<Page> {
     for (what, origin, i, tolerance) in [
         ("ΔL_max, by the Hessian over by gains", Origin::Derived, 0, 0.15),
         ("B_noise, by gains over by the Hessian", Origin::Derived, 1, 0.3),
-        ("B_noise over tr(Σ)/|G|²", Origin::Claimed, 2, 1.6),
+        ("B_noise over B_simple", Origin::Claimed, 2, 1.6),
     ] {
         page.row(&format!("ln of {what}, farthest"), origin, [0.0, off[i]], tolerance, 3);
     }

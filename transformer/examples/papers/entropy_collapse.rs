@@ -67,7 +67,7 @@ pub(crate) fn page(lab: &Lab<'_>) -> Result<Page> {
     let [[_, entropy, gradient, loss], [largest, other, usual, own]] = late;
     let below = below.map(f64::from);
     page.row("norm: queries below the bound for r = 2√d", Origin::Derived, [0.0, below[1]], 0.0, 0);
-    page.row("norm: largest |s| over √d", Origin::Derived, [1.0, largest / LIMIT], 0.02, 3);
+    page.row("norm: largest score over √d", Origin::Derived, [1.0, largest / LIMIT], 0.02, 3);
     page.row("norm: entropy over ln n", Origin::Claimed, [1.0, other], 0.5, 2);
     page.row("no norm: entropy over ln n", Origin::Claimed, [0.0, entropy], 0.1, 2);
     let ratio = gradient / usual;

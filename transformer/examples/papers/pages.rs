@@ -7,10 +7,14 @@ pub(crate) mod collapse;
 pub(crate) mod double_descent;
 pub(crate) mod edge;
 pub(crate) mod entropy_collapse;
+pub(crate) mod grokking;
 pub(crate) mod induction;
 pub(crate) mod linear_attention;
 pub(crate) mod markov;
 pub(crate) mod microgpt;
+pub(crate) mod mlp;
+pub(crate) mod mup;
+pub(crate) mod nanogpt;
 pub(crate) mod noise_scale;
 pub(crate) mod page;
 pub(crate) mod placement;
@@ -30,7 +34,7 @@ pub(crate) struct Paper {
     pub(crate) page: fn(&Lab<'_>) -> Result<Page>,
 }
 
-pub(crate) const PAPERS: [Paper; 15] = [
+pub(crate) const PAPERS: [Paper; 19] = [
     Paper { name: "microgpt", file: "microgpt.rs", seconds: 2, page: microgpt::page },
     Paper { name: "bigram", file: "bigram.rs", seconds: 1, page: bigram::page },
     Paper { name: "chinchilla", file: "chinchilla.rs", seconds: 5, page: chinchilla::page },
@@ -65,5 +69,9 @@ pub(crate) const PAPERS: [Paper; 15] = [
         page: entropy_collapse::page,
     },
     Paper { name: "batch_gain", file: "batch_gain.rs", seconds: 60, page: batch_gain::page },
+    Paper { name: "mlp", file: "mlp.rs", seconds: 30, page: mlp::page },
+    Paper { name: "grokking", file: "grokking.rs", seconds: 120, page: grokking::page },
+    Paper { name: "mup", file: "mup.rs", seconds: 300, page: mup::page },
+    Paper { name: "nanogpt", file: "nanogpt.rs", seconds: 240, page: nanogpt::page },
     Paper { name: "placement", file: "placement.rs", seconds: 120, page: placement::page },
 ];
