@@ -7,6 +7,7 @@ mod architectures;
 mod cli;
 mod compare;
 mod compress;
+mod course;
 mod defence;
 mod describe;
 mod families;
