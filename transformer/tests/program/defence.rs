@@ -250,7 +250,8 @@ fn avx2_goes_on_with_the_bits_of_avx512() {
     };
     for precision in ["f32", "bf16"] {
         let of = |steps, out| {
-            place.training(&["--precision", precision, "--steps", steps, "--out", out])
+            let own = ["--precision", precision, "--steps", steps, "--out", out];
+            place.training(&[&own[..], &["--schedule", "constant", "--warmup", "0"]].concat())
         };
         let whole = with("avx512", &of("8", precision)).0;
         let half = format!("{precision}-half");

@@ -178,6 +178,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "calculus::tape::Tape::",
             "calculus::tape::access::Tape::",
             "calculus::tape::columns::Tape::",
+            "calculus::tape::products::Tape::",
             "calculus::tape::row::Tape::",
             "calculus::tape::shared::Tape::",
             "calculus::tape::stepwise::Tape::",

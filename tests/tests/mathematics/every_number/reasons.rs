@@ -84,6 +84,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "calculus::tape::Tape::",
             "calculus::tape::access::",
             "calculus::tape::columns::",
+            "calculus::tape::products::",
             "calculus::tape::row::",
             "calculus::tape::shared::",
             "calculus::tape::stepwise::",
