@@ -186,12 +186,12 @@ fn within(
             apart(&still, &moved)
         })?);
     }
-    tell(or_skipped(bits::THREADS, time(patience::F32, 3, tokens(&few)), &|| {
-        threads(&few, &fresh, config.precision.products())
-    })?);
     if config.precision == Precision::Bf16 {
         narrow_products(&few, &wide)?.into_iter().for_each(&mut tell);
     }
+    tell(or_skipped(bits::THREADS, time(patience::F32, 3, tokens(&few)), &|| {
+        threads(&few, &fresh, config.precision.products())
+    })?);
     tell(or_skipped(bits::PIECES, time(patience::F64, 2, tokens(&fewer)), &|| {
         accumulation(&fewer, &wide)
     })?);
