@@ -99,7 +99,7 @@ impl<'a, T: Real> Gradient<'a, T> {
         self.add_scaled_product(T::one(), a, b);
     }
 
-    /// Adds the product <var>A·B</var> of factors that are read so.
+    /// Adds the product <var>A·B</var>; `products` says how its factors are read.
     ///
     /// # Panics
     /// If the shapes do not fit.

@@ -159,7 +159,7 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         let Work { kept, scratch, products } = work;
         let (aside, scratch) = scratch.split_at_mut(places.aside(nodes));
         let (dy, dx) = places.gradients(nodes, gradients, fresh, aside);
-        self.operation.vjp(inputs, y, dy, dx, Work::new(kept, scratch).with(products));
+        self.operation.vjp(inputs, y, dy, dx, Work { kept, scratch, products });
         places.add_aside(nodes, gradients, aside);
     }
 
@@ -176,7 +176,7 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         let Work { kept, scratch, products } = work;
         let (aside, scratch) = scratch.split_at_mut(places.aside(nodes));
         let (dy, dx) = places.gradients(nodes, gradients, fresh, aside);
-        self.operation.forward_and_vjp(inputs, y, dy, dx, Work::new(kept, scratch).with(products));
+        self.operation.forward_and_vjp(inputs, y, dy, dx, Work { kept, scratch, products });
         places.add_aside(nodes, gradients, aside);
     }
 }

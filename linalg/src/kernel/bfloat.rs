@@ -6,7 +6,7 @@
 //! <var>s</var>. That is what processors with AVX512-BF16 compute, whose instruction takes two terms at once; all others
 //! compute the same bits by fused multiply-adds of `f32`.
 
-use super::factor::Factor;
+use super::{block_of_terms, factor::Factor};
 use crate::half::{bf16_to_f32, f32_to_bf16, f64_to_bf16};
 use crate::{Real, ViewMut};
 
@@ -28,17 +28,17 @@ fn flushed(x: f32) -> f32 {
 /// Computes <var>C ← A·B</var>, or <var>C ← C + A·B</var> if `add` is set, of `f32` on any processor.
 pub(crate) fn portable(mut c: ViewMut<'_, f32>, a: Factor<'_, f32>, b: Factor<'_, f32>, add: bool) {
     let terms = a.columns();
-    let block = terms.div_ceil(terms.div_ceil(TERMS_OF_BLOCK).max(1));
-    let block = block.next_multiple_of(16).min(terms).max(1);
+    let block = block_of_terms(terms, TERMS_OF_BLOCK).max(1);
     for j in 0..c.ncols() {
         for i in 0..c.nrows() {
             let mut sum = if add { c[(i, j)] } else { 0.0 };
             for first in (0..terms).step_by(block) {
                 let mut part = 0.0_f32;
-                for k in first..terms.min(first + block) {
+                let end = terms.min(first + block);
+                for k in first..end {
                     part = flushed(rounded(a.at(i, k)).mul_add(rounded(b.at(k, j)), part));
                 }
-                if (terms.min(first + block) - first) % 2 == 1 {
+                if (end - first) % 2 == 1 {
                     part += 0.0; // The partner of the last term is 0.
                 }
                 sum = if add || first > 0 { sum + part } else { part };

@@ -11,6 +11,13 @@ pub(crate) mod product;
 pub(crate) mod split;
 pub(crate) mod vectors;
 
+/// Returns the length of the blocks into which the terms of a product are cut, of at most `most`: equal ones, in whole cache
+/// lines of `f32`.
+pub(crate) fn block_of_terms(terms: usize, most: usize) -> usize {
+    let blocks = terms.div_ceil(most).max(1);
+    terms.div_ceil(blocks).next_multiple_of(16).min(terms)
+}
+
 /// Runs a loop compiled for the widest vectors that this processor has.
 ///
 /// The closure is compiled several times (baseline, AVX2, AVX-512, NEON) and one version is chosen

@@ -19,7 +19,7 @@ mod pack;
 mod pairs;
 mod tile;
 
-use super::vectors::Vectors;
+use super::{block_of_terms, vectors::Vectors};
 use crate::Products;
 use pairs::Pairs;
 use std::cell::RefCell;
@@ -204,9 +204,8 @@ impl Blocks {
     /// The requirements of [`product`]; the processor has the tile's instructions.
     #[inline(always)]
     unsafe fn each<T: Tile>(&self, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
-        // Equal blocks of the inner dimension (in whole cache lines), of rows (in whole registers) and of
-        // columns.
-        let inner = self.k.div_ceil(self.k.div_ceil(T::INNER)).next_multiple_of(16).min(self.k);
+        // Equal blocks of the inner dimension, of rows (in whole registers) and of columns.
+        let inner = block_of_terms(self.k, T::INNER);
         let depth = inner.div_ceil(T::TERMS);
         let most_rows = T::BLOCK_A / depth;
         let rows = self.m.div_ceil(self.m.div_ceil(most_rows)).next_multiple_of(T::LANES);

@@ -96,7 +96,7 @@ fn more_than_a_block_in_every_direction() {
         [(400, 20, 600), (30, 1101, 7), (700, 9, 520), (128, 64, 16), (64, 8, 3), (40, 12, 1033)];
     /// Several blocks of the inner dimension, of rows and of columns; the last one is partial.
     fn blocks<T: Tile>(all: &[(usize, usize, usize)]) {
-        let inner = |k: usize| k.div_ceil(k.div_ceil(T::INNER)).next_multiple_of(16).min(k);
+        let inner = |k: usize| block_of_terms(k, T::INNER);
         let depth = |k: usize| inner(k).div_ceil(T::TERMS);
         let some =
             |of: &dyn Fn(usize, usize, usize) -> bool| all.iter().any(|&(m, n, k)| of(m, n, k));

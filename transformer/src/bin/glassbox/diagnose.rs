@@ -149,19 +149,17 @@ impl Diagnose {
             let scores = run.as_deref().map_or(vec![], |run| {
                 read_metrics(run).map_or(vec![], |(metrics, _)| recorded_scores(&metrics))
             });
-            let before = match &run {
+            let (before, begun) = match &run {
                 Some(_) => before::find(&config, &step, &self.before, self.settings.field())?,
                 None => None,
-            };
+            }
+            .unzip();
             // A loss that is mixed with a teacher's cannot be compared with these.
             let (validation, entropy) = match config.teacher {
                 None => (validation, entropy),
                 Some(_) => (vec![], None),
             };
-            let initial = match known.from_model && run.is_some() {
-                true => before::parameters(&config),
-                false => known.initial.clone(),
-            };
+            let initial = if known.from_model { begun } else { known.initial };
             Background {
                 planned,
                 finished,

@@ -98,13 +98,13 @@ pub(crate) struct Explain {
 /// Refuses to replace a file that is no page, such as the text that is explained.
 fn may_replace(page: &Path) -> Result<()> {
     const BEGINNING: &[u8] = b"<!doctype html>";
-    let Ok(mut file) = File::open(page) else { return Ok(()) };
-    if !file.metadata().is_ok_and(|found| found.is_file()) {
-        return Ok(()); // said when it is written
+    // Opening a pipe would wait for its writer; what is no file is said when it is written.
+    if !page.metadata().is_ok_and(|found| found.is_file() && found.len() > 0) {
+        return Ok(());
     }
     let mut found = [0; BEGINNING.len()];
-    let begins = file.read_exact(&mut found).is_ok() && found.eq_ignore_ascii_case(BEGINNING);
-    if begins || file.metadata().is_ok_and(|found| found.len() == 0) {
+    let read = File::open(page).and_then(|mut file| file.read_exact(&mut found));
+    if read.is_ok() && found.eq_ignore_ascii_case(BEGINNING) {
         return Ok(());
     }
     Err(format!("{} exists and is no HTML page: give another --out", page.display()).into())
@@ -132,8 +132,12 @@ impl Explain {
         if !(self.room >= 0.0 && self.room <= 1e4) {
             return Err(format!("room is {:?}; it must be 0 to 10000 megabytes", self.room).into());
         }
-        let page = self.out.clone().unwrap_or_else(|| PathBuf::from("step.html"));
-        may_replace(&page)?;
+        let other = self.list || !self.at.is_empty() || self.svg.is_some();
+        let page = match &self.out {
+            None if other => None,
+            out => Some(out.clone().unwrap_or_else(|| PathBuf::from("step.html"))),
+        };
+        page.as_deref().map_or(Ok(()), may_replace)?;
         let model = match &self.model {
             Some(directory) => self.read(directory)?,
             None => embedded()?,
@@ -144,14 +148,11 @@ impl Explain {
             remark(format!("note     {why}"));
             step.add_remark(why.clone());
         }
-        let mut asked = false;
         if self.list {
             self.print_list(&step)?;
-            asked = true;
         }
         if !self.at.is_empty() {
             self.print_numbers(&step)?;
-            asked = true;
         }
         if let Some(directory) = &self.svg {
             let ledger = step.ledger()?;
@@ -163,10 +164,9 @@ impl Explain {
                 write_atomically(&path, svg.as_bytes())?;
                 remark(format!("picture  {}", path.display()));
             }
-            asked = true;
         }
-        if self.out.is_some() || !asked {
-            self.write_page(&step, &page)?;
+        if let Some(page) = &page {
+            self.write_page(&step, page)?;
         }
         Ok(if broken.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
