@@ -1,7 +1,7 @@
 //! Gradient clipping.
 
 use linalg::formula::{I, J, operand};
-use linalg::{Formula, Real, ViewMut, parallel, simd};
+use linalg::{Formula, Real, ViewMut, parallel};
 
 /// The number of squares per block; blocks are added in a tree whose form depends only on the length.
 const BLOCK: usize = 1 << 14;
@@ -21,7 +21,7 @@ pub fn global_norm<T: Real>(gradients: &[T]) -> f64 {
     fn squares<T: Real>(g: &[T]) -> f64 {
         if g.len() <= BLOCK {
             const LANES: usize = 8;
-            return simd(
+            return T::simd(
                 #[inline(always)]
                 || {
                     let mut lanes = [0.0; LANES];
@@ -148,7 +148,7 @@ fn multiply<T: Real>(gradients: &mut [T], factor: f64) {
     let (n, factor) = (gradients.len(), T::from_f64(factor));
     parallel::rows([ViewMut::from_slice(gradients, n, 1)], parallel::BLOCK, |_, [mut g]| {
         let mut g = g.column_mut(0);
-        simd(
+        T::simd(
             #[inline(always)]
             || g.as_mut_slice().iter_mut().for_each(|g| *g *= factor),
         );

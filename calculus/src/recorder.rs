@@ -9,6 +9,7 @@ use crate::tape::{self, Node, Parameter, Places, Recorded, Rule, Source, Tape, W
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use thiserror::Error;
@@ -228,23 +229,35 @@ impl<T: Real> Recorder<T> {
         operation: P,
         operands: [Var; N],
     ) -> Result<Var, RecordError> {
-        if operands.iter().any(|o| o.recording != self.recording) {
-            return Err(RecordError::Foreign { name: self.full_name(name) });
-        }
-        let shapes = self.shapes(&operands);
-        let shape = operation
-            .shape(shapes)
-            .map_err(|source| self.misfit(name, operation.name(), &operands, source))?;
+        let shapes = self.shapes(name, &operands)?;
+        let shape = match operation.shape(shapes) {
+            Ok(shape) => shape,
+            Err(source) => return Err(self.misfit(name, operation.name(), &operands, source)),
+        };
+        let (memory, rows) = (operation.memory(shapes), operation.view());
         let places = Places::new(&self.nodes, operands.map(|o| o.node));
-        let mut memory = operation.memory(shapes);
-        memory.scratch += places.aside(&self.nodes);
-        let view = operation.view().zip(operands.first()).map(|(rows, &Var { node, .. })| {
+        let aside = places.aside(&self.nodes);
+        let recorded = Box::new(Recorded { operation, places });
+        self.add_result(name, shape, memory, aside, rows, recorded)
+    }
+
+    /// Records an operation whose output has this shape: a block of rows of its first operand, if `rows` are given.
+    fn add_result(
+        &mut self,
+        name: &str,
+        shape: Shape,
+        mut memory: Memory,
+        aside: usize,
+        rows: Option<Range<usize>>,
+        rule: Box<dyn Rule<T>>,
+    ) -> Result<Var, RecordError> {
+        memory.scratch += aside;
+        let view = rows.zip(rule.operands().first()).map(|(rows, &node)| {
             debug_assert_eq!(rows.len(), shape.rows, "a view's rows");
             let operand = &self.nodes[node];
             Within { root: operand.root(node), row: operand.rows().start + rows.start }
         });
-        let recorded = Recorded { operation, places };
-        let var = self.add(name, Source::Operation, shape, memory, Some(Box::new(recorded)))?;
+        let var = self.add(name, Source::Operation, shape, memory, Some(rule))?;
         if let Some(Within { root, .. }) = view {
             let stride = self.nodes[root].shape.rows;
             let node = &mut self.nodes[var.node];
@@ -253,8 +266,16 @@ impl<T: Real> Recorder<T> {
         Ok(var)
     }
 
-    fn shapes<const N: usize>(&self, operands: &[Var; N]) -> [Shape; N] {
-        operands.map(|o| self.nodes[o.node].shape)
+    /// Returns the shapes of operands, or the error of a value of another recording.
+    fn shapes<const N: usize>(
+        &self,
+        name: &str,
+        operands: &[Var; N],
+    ) -> Result<[Shape; N], RecordError> {
+        if operands.iter().any(|o| o.recording != self.recording) {
+            return Err(RecordError::Foreign { name: self.full_name(name) });
+        }
+        Ok(operands.map(|o| self.nodes[o.node].shape))
     }
 
     /// Returns the error of operands that do not fit.

@@ -26,7 +26,7 @@ use linalg::formula::{
 };
 use linalg::{
     Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
-    Work, column, gather, parallel::each_column, parallel::each_column_of, simd, vector,
+    Work, column, gather, parallel::each_column, parallel::each_column_of, vector,
 };
 
 /// Returns the cross-entropy <var>−Σ p ln q = H(P) + KL(P‖Q)</var> of two distributions, in nats: the mean length of
@@ -58,7 +58,7 @@ pub fn cross_entropy<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
         (_, false) => -(p / p_sum * (q / q_sum).ln()),
     };
     // 0 + (−0) = +0: the cost of a certain event is +0.
-    let nats = simd(
+    let nats = T::simd(
         #[inline(always)]
         || total(p, q, term).value(),
     );

@@ -30,7 +30,7 @@ use linalg::formula::{I, J, K, ln, operand, positive, sum, upstream};
 use linalg::parallel::each_column_of;
 use linalg::{
     Formula, Gradient, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
-    simd, vector,
+    vector,
 };
 
 /// Returns <var>KL(P‖Q) = Σ p ln(p/q)</var>, in nats; at least 0, ∞ if some q is 0 and its p is not.
@@ -49,7 +49,7 @@ use linalg::{
 #[doc(alias("kl_divergence", "kl_div", "rel_entr", "relative_entropy"))]
 pub fn kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
-    let nats = simd(
+    let nats = T::simd(
         #[inline(always)]
         || total(p, q, |p, q| term(p / p_sum, q / q_sum)).value(),
     );
@@ -128,7 +128,7 @@ pub(crate) fn excess<T: Real>(x: T) -> T {
 #[doc(alias = "tv_distance")]
 pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
-    let apart = simd(
+    let apart = T::simd(
         #[inline(always)]
         || total(p, q, |p, q| (p / p_sum - q / q_sum).abs()).value(),
     );
@@ -155,7 +155,7 @@ pub fn jensen_shannon<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
         // If the mean of two subnormal numbers underflows to 0, both terms underflow.
         if m == T::zero() && p != q { m } else { term(of, m) }
     };
-    let [from_p, from_q] = simd(
+    let [from_p, from_q] = T::simd(
         #[inline(always)]
         || {
             let of_p = total(p, q, |p, q| to_mean(p / p_sum, p / p_sum, q / q_sum));

@@ -8,8 +8,8 @@
 
 use crate::units::Nats;
 use crate::{InfoError, distribution};
+use linalg::Real;
 use linalg::accurate::{sum, total};
-use linalg::{Real, simd};
 
 /// Returns the information −ln p of an event of probability p: ∞ if p is 0, +0 if p is 1.
 ///
@@ -53,7 +53,7 @@ pub fn self_information<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
 #[doc(alias("entr", "shannon_entropy"))]
 pub fn entropy<T: Real>(p: &[T]) -> Result<Nats<T>, InfoError> {
     let sum = distribution::sum("p", p)?;
-    let nats = simd(
+    let nats = T::simd(
         #[inline(always)]
         || {
             let term = |p: T, _| {

@@ -3,7 +3,7 @@
 //! A matrix is cut into blocks of columns, or of rows, whose size depends only on its shape. The result does not depend
 //! on which thread takes which block. All blocks are views, so cutting neither copies nor allocates.
 
-use crate::{Real, View, ViewMut, column, simd};
+use crate::{Real, View, ViewMut, column};
 
 /// Elements of a block: enough to outweigh the cost of handing it to another thread.
 pub const BLOCK: usize = 8192;
@@ -12,6 +12,23 @@ pub const BLOCK: usize = 8192;
 // matrices, not per caller. The cost of an indirect call is negligible beside a block.
 type Work<'a, T, const M: usize> = &'a (dyn Fn(usize, [ViewMut<'_, T>; M]) + Sync);
 type TileWork<'a, T, const M: usize> = &'a (dyn Fn(usize, usize, [ViewMut<'_, T>; M]) + Sync);
+
+/// Calls both functions, on two threads where one is idle.
+///
+/// ```
+/// let (mut a, mut b) = (0, 0);
+/// linalg::parallel::join(|| a = 1, || b = 2);
+/// assert_eq!((a, b), (1, 2));
+/// ```
+pub fn join(left: impl FnOnce() + Send, right: impl FnOnce() + Send) {
+    let (mut left, mut right) = (Some(left), Some(right));
+    join_any(&mut || left.take().map_or((), |f| f()), &mut || right.take().map_or((), |f| f()));
+}
+
+// rayon's jobs are compiled once, not for every pair of closures.
+fn join_any(left: &mut (dyn FnMut() + Send), right: &mut (dyn FnMut() + Send)) {
+    rayon::join(left, right);
+}
 
 /// Calls `work(first, blocks)` on blocks of columns of matrices that have equally many columns;
 /// `first` is the number of the block's first column.
@@ -73,19 +90,54 @@ pub fn each_column_of<T: Real, const M: usize>(
     work: impl Fn(usize, [&mut [T]; M]) + Sync,
 ) {
     columns_of(rows, matrices, |first, mut matrices| {
-        simd(
+        T::simd(
             #[inline(always)]
             || {
                 for j in 0..matrices[0].ncols() {
-                    let columns = matrices.each_mut().map(
-                        #[inline(always)]
-                        |m| m.column_mut(j).data.into_slice_mut(),
-                    );
-                    work(first + j, columns);
+                    work(first + j, columns_at(&mut matrices, j));
                 }
             },
         );
     });
+}
+
+// What a loop takes from its matrices is cut by functions of their number, not by closures in it: arrays' `map` and
+// `from_fn` are a dozen functions, which would be compiled again for every loop and every kind of vectors.
+
+/// Returns column `j` of each of these matrices.
+#[inline(always)]
+fn columns_at<'a, T: Real, const M: usize>(
+    matrices: &'a mut [ViewMut<'_, T>; M],
+    j: usize,
+) -> [&'a mut [T]; M] {
+    matrices.each_mut().map(
+        #[inline(always)]
+        |m| m.column_mut(j).data.into_slice_mut(),
+    )
+}
+
+/// Returns the first `n` elements of column `j` of each of these matrices.
+#[inline(always)]
+fn heads_at<'a, T: Real, const K: usize>(
+    matrices: &'a [View<'_, T>; K],
+    j: usize,
+    n: usize,
+) -> [&'a [T]; K] {
+    let mut columns: [&[T]; K] = [&[]; K];
+    for k in 0..K {
+        columns[k] = &column(&matrices[k], j)[..n];
+    }
+    columns
+}
+
+/// Returns element `i` of each of these columns.
+#[inline(always)]
+fn elements_at<T: Real, const K: usize>(columns: &[&[T]; K], i: usize) -> [T; K] {
+    let mut elements = [T::zero(); K];
+    for k in 0..K {
+        elements[k] = columns[k][i];
+    }
+    elements
 }
 
 /// Computes <var>y ← f(a, b, …)</var>, element by element, for matrices of the same shape.
@@ -125,18 +177,11 @@ pub(crate) fn update_each<T: Real, const K: usize>(
         #[inline(always)]
         |j, [y]| {
             let n = y.len();
-            let x: [&[T]; K] = std::array::from_fn(
-                #[inline(always)]
-                |k| &column(&x[k], j)[..n],
-            );
+            let x = heads_at(&x, j, n);
             // With an index, the compiler sees that all accesses are in bounds; the loop is twice as fast as with
             // `iter_mut`.
             for i in 0..n {
-                let elements = std::array::from_fn(
-                    #[inline(always)]
-                    |k| x[k][i],
-                );
-                update(&mut y[i], elements);
+                update(&mut y[i], elements_at(&x, i));
             }
         },
     );
@@ -160,7 +205,7 @@ fn split_columns<T: Real, const M: usize>(
     let middle = (n / 2).next_multiple_of(block);
     let (left, right) =
         unzip(matrices.each_mut().map(|m| m.columns_range_pair_mut(..middle, middle..)));
-    rayon::join(
+    join(
         || split_columns(first, left, block, work),
         || split_columns(first + middle, right, block, work),
     );
@@ -190,7 +235,7 @@ fn split_rows<T: Real, const M: usize>(
     let middle = (n / 2).next_multiple_of(block);
     let (top, bottom) =
         unzip(matrices.each_mut().map(|m| m.rows_range_pair_mut(..middle, middle..)));
-    rayon::join(
+    join(
         || split_rows(first, top, block, work),
         || split_rows(first + middle, bottom, block, work),
     );
@@ -225,7 +270,7 @@ fn split_tiles<T: Real, const M: usize>(
             let middle = m.ncols() / across * half;
             m.columns_range_pair_mut(..middle, middle..)
         }));
-        rayon::join(
+        join(
             || split_tiles((i, j), (down, half), left, work),
             || split_tiles((i, j + half), (down, across - half), right, work),
         );
@@ -235,7 +280,7 @@ fn split_tiles<T: Real, const M: usize>(
             let middle = m.nrows() / down * half;
             m.rows_range_pair_mut(..middle, middle..)
         }));
-        rayon::join(
+        join(
             || split_tiles((i, j), (half, across), top, work),
             || split_tiles((i + half, j), (down - half, across), bottom, work),
         );

@@ -5,11 +5,11 @@ use num_traits::{One, Zero};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A real number: an ordered field with thirteen functions, and two hooks for the matrix product. [`crate::Elementary`]
+/// A real number: an ordered field with thirteen functions, and hooks for loops and matrix products. [`crate::Elementary`]
 /// has the functions that are made of them: powers, hyperbolic functions, logarithms to other bases.
 ///
-/// `f32` and `f64` forward the hooks to tuned kernels, a dual number to products of its parts; every other scalar inherits
-/// plain loops. If a scalar carries a derivative, comparisons compare values only.
+/// `f32` and `f64` forward the hooks to tuned kernels, a dual number its products to those of its parts; every other scalar
+/// inherits plain loops. If a scalar carries a derivative, comparisons compare values only.
 ///
 /// Functions follow IEEE: e^−∞ = 0 and ln 0 = −∞; ln and √ of a negative number, sin and cos of ±∞ are NaN; √−0, tanh
 /// −0, erf −0 and sin −0 are −0; NaN stays NaN.
@@ -90,6 +90,13 @@ pub trait Real:
     fn larger(self, other: Self) -> Self {
         // Written so that a NaN on either side propagates.
         if self > other || is_nan(self) { self } else { other }
+    }
+
+    /// Runs a loop over these scalars, by [`crate::simd`] where vectors hold them. A scalar of several numbers inherits one
+    /// version of the loop: more would only be compiled.
+    #[inline(always)]
+    fn simd<R>(work: impl FnOnce() -> R) -> R {
+        work()
     }
 
     /// Computes <var>C ← α·A·B</var>, or <var>C ← C + α·A·B</var> if `add` is set, on one thread.
@@ -206,6 +213,10 @@ impl Real for f32 {
     fn powf(self, p: f64) -> Self {
         f32::powf(self, p as f32)
     }
+    #[inline(always)]
+    fn simd<R>(work: impl FnOnce() -> R) -> R {
+        kernel::simd(work)
+    }
     fn gemm(
         c: ViewMut<'_, Self>,
         alpha: Self,
@@ -272,6 +283,10 @@ impl Real for f64 {
     #[inline(always)]
     fn powf(self, p: f64) -> Self {
         f64::powf(self, p)
+    }
+    #[inline(always)]
+    fn simd<R>(work: impl FnOnce() -> R) -> R {
+        kernel::simd(work)
     }
     fn gemm(
         c: ViewMut<'_, Self>,

@@ -9,7 +9,7 @@
 
 pub(crate) use linalg::accurate::{Sum, sum};
 use linalg::accurate::{total, two_sum};
-use linalg::{Real, real::is_nan, simd};
+use linalg::{Real, real::is_nan};
 
 /// Returns <var>e^(z − m)</var> for z ≤ m, as if z − m were not rounded.
 #[inline(always)]
@@ -46,7 +46,7 @@ pub(crate) fn range_unit<T: Real>(x: &[T]) -> T {
 
 /// Returns the size of the largest number that is one; 0 if there is none.
 pub(crate) fn largest_size<T: Real>(x: &[T]) -> f64 {
-    simd(
+    T::simd(
         #[inline(always)]
         || {
             let mut lanes = [0.0_f64; 16];
@@ -83,7 +83,7 @@ fn mean_and_rest<T: Real>(x: &[T]) -> Sum<T> {
 /// Returns <var>Σ x/n</var>: exactly x if all are x; NaN if there are no numbers. Finite if the numbers are.
 pub(crate) fn mean<T: Real>(x: &[T]) -> T {
     let (unit, mut scaled) = (range_unit(x), x.to_vec());
-    let mean = simd(
+    let mean = T::simd(
         #[inline(always)]
         || {
             scaled.iter_mut().for_each(|x| *x /= unit);
@@ -109,7 +109,7 @@ impl<T: Real> Deviations<T> {
     /// floats may lie between two.
     pub(crate) fn new(x: &[T]) -> Self {
         let (range, mut d) = (range_unit(x), x.to_vec());
-        simd(
+        T::simd(
             #[inline(always)]
             || {
                 d.iter_mut().for_each(|x| *x /= range);
@@ -123,7 +123,7 @@ impl<T: Real> Deviations<T> {
     /// Scales differences that are already computed.
     pub(crate) fn of(mut in_units: Vec<T>, range: T) -> Self {
         let unit = power_of_two(&in_units);
-        simd(
+        T::simd(
             #[inline(always)]
             || in_units.iter_mut().for_each(|d| *d /= unit),
         );
@@ -133,7 +133,7 @@ impl<T: Real> Deviations<T> {
     /// Returns <var>Σ d·d′</var>, in units of both.
     pub(crate) fn dot(&self, other: &Self) -> T {
         let (a, b) = (&self.in_units, &other.in_units);
-        simd(
+        T::simd(
             #[inline(always)]
             || total(a, b, |a, b| a * b).value(),
         )

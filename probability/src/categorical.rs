@@ -7,7 +7,7 @@ use crate::accurate::{self, Deviations};
 use crate::error::{ProbabilityError, check, check_length};
 use crate::random::Random;
 use crate::softmax::softmax;
-use linalg::{Real, accurate::total, simd};
+use linalg::{Real, accurate::total};
 
 /// The probabilities of the outcomes 0, 1, …, n − 1, which sum to one by construction.
 ///
@@ -52,7 +52,7 @@ fn is_share(p: f64) -> bool {
 
 /// Returns whether no number is negative, infinite or NaN.
 fn all_shares<T: Real>(p: &[T]) -> bool {
-    simd(
+    T::simd(
         #[inline(always)]
         // Not `all`, which ends at the first: a loop without an end of its own is vector code.
         || p.iter().fold(true, |all, p| all & is_share(p.to_f64())),
@@ -85,7 +85,7 @@ pub fn check_distribution<T: Real>(p: &[T]) -> Result<f64, ProbabilityError> {
         return Err(ProbabilityError::Empty { what: "probabilities" });
     }
     let allowed = sum_tolerance(p.len());
-    let found = simd(
+    let found = T::simd(
         #[inline(always)]
         || total(p, p, |p, _| p.to_f64()).value(),
     );
@@ -133,7 +133,7 @@ impl<T: Real> Categorical<T> {
         // A power of two near the largest weight: the division rounds nothing and the sum stays in range.
         let unit = T::from_f64(largest.log2().floor().clamp(-1000.0, 1000.0).exp2());
         let mut probabilities = weights.to_vec();
-        simd(
+        T::simd(
             #[inline(always)]
             || {
                 probabilities.iter_mut().for_each(|p| *p /= unit);

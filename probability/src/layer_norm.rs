@@ -13,7 +13,7 @@ use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, Letter, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
     Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
-    Work, affine::add_columns, column, parallel, parallel::each_column, simd, vector,
+    Work, affine::add_columns, column, parallel, parallel::each_column, vector,
 };
 
 /// Returns <var>(x − µ)/√(σ² + ε)</var> of one token: mean 0 and, except for ε, variance 1.
@@ -103,7 +103,7 @@ pub(crate) fn add_to_gain<T: Real, S: Fn(T) -> T>(
 ) {
     let Some(d_gain) = d_gain.zeroed() else { return };
     parallel::rows([d_gain], 64, |first, [mut d_gain]| {
-        simd(
+        T::simd(
             #[inline(always)]
             || {
                 let features = x.nrows() / heads;

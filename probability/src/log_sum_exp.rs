@@ -7,7 +7,7 @@
 //! 2021.
 
 use crate::accurate::{self, Sum};
-use linalg::{Real, accurate::total, real::is_nan, simd, vector};
+use linalg::{Real, accurate::total, real::is_nan, vector};
 
 /// Returns <var>ln Σ e^z</var> without overflow. The error is at most 4 units in the last place, or 2⁻¹⁰⁰ if that is
 /// more.
@@ -29,7 +29,7 @@ use linalg::{Real, accurate::total, real::is_nan, simd, vector};
 /// ```
 #[doc(alias("logsumexp", "logaddexp"))]
 pub fn log_sum_exp<T: Real>(scores: &[T]) -> T {
-    let (m, others) = simd(
+    let (m, others) = T::simd(
         #[inline(always)]
         || {
             let m = vector::maximum(scores);

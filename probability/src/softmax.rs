@@ -18,7 +18,7 @@ use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, exp, largest, operand, output, sum, upstream};
 use linalg::{
     Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    accurate::total, column, parallel::each_column, simd, vector,
+    accurate::total, column, parallel::each_column, vector,
 };
 
 /// Returns the distribution of one vector of scores, correct to 4 units in the last place.
@@ -35,7 +35,7 @@ use linalg::{
 #[doc(alias = "softargmax")]
 pub fn softmax<T: Real>(scores: &[T]) -> Vec<T> {
     let mut p = scores.to_vec();
-    simd(
+    T::simd(
         #[inline(always)]
         || {
             let maximum = vector::maximum(&p);
@@ -104,7 +104,7 @@ pub fn tempered_softmax<T: Real>(
 /// ```
 pub fn log_softmax<T: Real>(scores: &[T]) -> Vec<T> {
     let mut logarithms = scores.to_vec();
-    simd(
+    T::simd(
         #[inline(always)]
         || {
             let maximum = vector::maximum(scores);

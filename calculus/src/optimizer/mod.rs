@@ -25,7 +25,7 @@ pub use config::{OptimizerConfig, Rule, UnknownOptimizer};
 
 use crate::{Parameter, clip};
 use groups::{Groups, Settings};
-use linalg::{Formula, Real, ViewMut, parallel, simd};
+use linalg::{Formula, Real, ViewMut, parallel};
 use std::ops::Range;
 
 // A new optimizer needs a file and a line here.
@@ -169,7 +169,7 @@ fn blocks<T: Real, const M: usize>(
     parallel::rows(columns, parallel::BLOCK, |first, mut pieces| {
         let range = first..first + pieces[0].nrows();
         let mut columns = pieces.each_mut().map(|p| p.column_mut(0));
-        simd(
+        T::simd(
             #[inline(always)]
             || work(range, columns.each_mut().map(|c| c.as_mut_slice())),
         );

@@ -98,7 +98,7 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
     }
 
     fn fitted(&self, before: &[(Shape, Memory)]) -> Result<(Shape, Memory), ShapeError> {
-        let operands = self.places.operands.map(|o| before[o].0);
+        let operands = self.places.shapes_of(before);
         Ok((self.operation.shape(operands)?, self.operation.memory(operands)))
     }
 
@@ -115,16 +115,9 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
             return 0;
         }
         let shapes = self.places.shapes(nodes);
-        let all = self.operation.vjp_flops(shapes);
-        // Each factor of a product has a product of its own, as large as the forward one.
-        let factors = self.operation.factors();
-        let cost = |&[matrix, x]: &[usize; 2]| match factors.len() {
-            1 => self.operation.flops(shapes),
-            _ => 2 * shapes[matrix].len() as u64 * shapes[x].columns as u64,
-        };
-        let unwanted = |&&k: &&usize| !nodes[self.places.operands[k]].is_wanted(training);
-        let left_out = |pair: &[usize; 2]| pair.iter().filter(unwanted).count() as u64 * cost(pair);
-        all.saturating_sub(factors.iter().map(left_out).sum())
+        let (all, forward) = (self.operation.vjp_flops(shapes), self.operation.flops(shapes));
+        let left_out = self.places.left_out(nodes, training, &self.operation.factors(), forward);
+        all.saturating_sub(left_out)
     }
 
     fn reads_operand(&self, k: usize) -> bool {
@@ -248,6 +241,29 @@ impl<const N: usize> Places<N> {
 
     fn shapes<T>(&self, nodes: &[Node<T>]) -> [Shape; N] {
         self.operands.map(|o| nodes[o].shape)
+    }
+
+    fn shapes_of(&self, before: &[(Shape, Memory)]) -> [Shape; N] {
+        self.operands.map(|o| before[o].0)
+    }
+
+    /// Returns the operations of a vjp that are left out because nothing needs their gradients. Each factor of a product
+    /// has a product of its own, as large as the forward one.
+    fn left_out<T: Real>(
+        &self,
+        nodes: &[Node<T>],
+        training: bool,
+        factors: &[[usize; 2]],
+        forward: u64,
+    ) -> u64 {
+        let shapes = self.shapes(nodes);
+        let cost = |&[matrix, x]: &[usize; 2]| match factors.len() {
+            1 => forward,
+            _ => 2 * shapes[matrix].len() as u64 * shapes[x].columns as u64,
+        };
+        let unwanted = |&&k: &&usize| !nodes[self.operands[k]].is_wanted(training);
+        let left_out = |pair: &[usize; 2]| pair.iter().filter(unwanted).count() as u64 * cost(pair);
+        factors.iter().map(left_out).sum()
     }
 
     fn inputs<'a, T: Real>(&self, nodes: &[Node<T>], values: &'a [T]) -> [View<'a, T>; N] {

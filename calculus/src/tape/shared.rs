@@ -11,7 +11,7 @@
 use super::plan::Plan;
 use super::{Node, Tape};
 use crate::Var;
-use linalg::{Real, half::bf16_to_f32, simd};
+use linalg::{Real, half::bf16_to_f32};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -62,7 +62,7 @@ pub(super) fn widen<T: Real>(halves: &[u16], to: &mut [T]) {
     /// Elements of a piece.
     const PIECE: usize = 1 << 14;
     to.par_chunks_mut(PIECE).zip(halves.par_chunks(PIECE)).for_each(|(to, halves)| {
-        simd(
+        T::simd(
             #[inline(always)]
             || {
                 for (x, &half) in to.iter_mut().zip(halves) {

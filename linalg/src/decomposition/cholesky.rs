@@ -12,7 +12,7 @@
 use crate::decomposition::lu::in_range;
 use crate::error::{finite, square};
 use crate::norm::{exponent, times_power};
-use crate::{Error, Matrix, Real, Shape, ShapeError, product_add, simd, transposed, vector};
+use crate::{Error, Matrix, Real, Shape, ShapeError, product_add, transposed, vector};
 
 /// The number of columns that are decomposed one by one, before a product subtracts them from the rest.
 const PANEL: usize = 32;
@@ -65,7 +65,7 @@ impl<T: Real> Cholesky<T> {
                 // Column by column, as they are stored: column j loses lⱼₖ times column k.
                 let (done, rest) = l.as_mut_slice().split_at_mut(j * n);
                 let column = &mut rest[j..n];
-                simd(
+                T::simd(
                     #[inline(always)]
                     || {
                         for known in done[first * n..].chunks_exact(n) {

@@ -15,7 +15,7 @@ use crate::accurate::{two_product, two_sum};
 use crate::decomposition::qr::Qr;
 use crate::error::{finite_elements, length};
 use crate::norm::{exponent, l2, times_power};
-use crate::{Error, Matrix, Real, simd};
+use crate::{Error, Matrix, Real};
 
 /// How often what is left is solved for: each time gains the digits that one solution has.
 const REFINEMENTS: usize = 4;
@@ -148,7 +148,7 @@ impl<T: Real> LeastSquares<T> {
 fn left<T: Real>(a: &Matrix<T>, b: &[T], x: &[T], residuals: &[T]) -> (Vec<T>, Vec<T>) {
     let (mut above, mut below) = (b.to_vec(), Vec::with_capacity(x.len()));
     let mut lost = vec![T::zero(); b.len()];
-    simd(
+    T::simd(
         #[inline(always)]
         || {
             for ((sum, lost), &r) in above.iter_mut().zip(&mut lost).zip(residuals) {

@@ -11,7 +11,7 @@
 
 use crate::error::{finite, square};
 use crate::norm::{exponent, times_power};
-use crate::{Error, Matrix, Real, Shape, product_add, simd, vector};
+use crate::{Error, Matrix, Real, Shape, product_add, vector};
 use std::ops::Range;
 
 /// The number of columns that are eliminated one by one, before a product eliminates them from the rest.
@@ -184,7 +184,7 @@ fn eliminate<T: Real>(f: &mut Matrix<T>, k: usize, columns: Range<usize>, end: u
     let n = f.nrows();
     let (done, rest) = f.as_mut_slice().split_at_mut(columns.start * n);
     let (shares, rest) = (&done[k * n..][k + 1..end], &mut rest[..columns.len() * n]);
-    simd(
+    T::simd(
         #[inline(always)]
         || {
             for column in rest.chunks_exact_mut(n) {

@@ -10,7 +10,7 @@
 //! Higham, *Functions of Matrices*, chapter 8.
 
 use crate::norm::{l2, linf, power_of_two};
-use crate::{Factor, Matrix, Real, View, ViewMut, parallel, product_into, simd, transposed};
+use crate::{Factor, Matrix, Real, View, ViewMut, parallel, product_into, transposed};
 
 /// The coefficients a, b, c of the polynomial <var>p(x) = a·x + b·x³ + c·x⁵</var>.
 pub const COEFFICIENTS: [f64; 3] = [3.4445, -4.775, 2.0315];
@@ -194,7 +194,7 @@ fn each<T: Real>(to: &mut [T], from: &[T], change: impl Fn(&mut T, T) + Sync) {
     parallel::rows([ViewMut::from_slice(to, n, 1)], parallel::BLOCK, |first, [mut to]| {
         let mut to = to.column_mut(0);
         let to = to.as_mut_slice();
-        simd(
+        T::simd(
             #[inline(always)]
             || to.iter_mut().zip(&from[first..]).for_each(|(to, &from)| change(to, from)),
         );

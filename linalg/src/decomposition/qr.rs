@@ -15,7 +15,7 @@
 use crate::error::finite;
 use crate::norm::{exponent, l2, times_power};
 use crate::real::epsilon;
-use crate::{Error, Matrix, Real, Shape, simd, vector};
+use crate::{Error, Matrix, Real, Shape, vector};
 
 /// The decomposition <var>A·P = Q·R</var>. The diagonal of R is not negative, so that Q and R are unique if the columns
 /// of A are independent.
@@ -86,7 +86,7 @@ impl<T: Real> Qr<T> {
                     let rest = &f.as_slice()[j * m..][k..m];
                     vector::dot(rest, rest).to_f64()
                 };
-                let sizes: Vec<f64> = simd(
+                let sizes: Vec<f64> = T::simd(
                     #[inline(always)]
                     || (k..n).map(left).collect(),
                 );
@@ -110,7 +110,7 @@ impl<T: Real> Qr<T> {
             column[1..].iter_mut().for_each(|x| *x /= head - image);
             column[0] = image;
             let tail = &column[1..];
-            simd(
+            T::simd(
                 #[inline(always)]
                 || {
                     for other in rest.chunks_exact_mut(m) {

@@ -4,7 +4,7 @@
 //! all; those of the `gemm` crate do, so that there the shape alone determines the pieces.
 
 use super::{factor::Factor, gemm::is_cut_freely};
-use crate::{Real, View, ViewMut, column, parallel, simd, vector};
+use crate::{Real, View, ViewMut, column, parallel, vector};
 use std::ops::Range;
 
 /// Computes <var>C ← α·A·B</var>.
@@ -212,7 +212,7 @@ fn matrix_vector<T: Real>(
     }
     let rows = (STREAM / terms.max(1)).max(1);
     parallel::rows([c], rows, |first, [mut c]| {
-        simd(
+        T::simd(
             #[inline(always)]
             || {
                 for (i, c) in c.column_mut(0).as_mut_slice().iter_mut().enumerate() {
@@ -250,13 +250,13 @@ fn add_combination<T: Real>(
         let mut aside = [T::zero(); ROWS];
         let aside = &mut aside[..c.len()];
         let (left, right) = (terms.start..middle, middle..terms.end);
-        rayon::join(
+        parallel::join(
             || add_combination(c, alpha, a, rows.clone(), b, left),
             || add_combination(aside, alpha, a, rows.clone(), b, right),
         );
         return vector::axpy(c, T::one(), aside);
     }
-    simd(
+    T::simd(
         #[inline(always)]
         || {
             let mut k = terms.start;
@@ -309,14 +309,14 @@ fn cut<T: Real>(
     if n >= m {
         let (left, right) = c.columns_range_pair_mut(..middle, middle..);
         let (b_left, b_right) = b.split_columns(middle);
-        rayon::join(
+        parallel::join(
             || cut(products, left, alpha, a, b_left, add, pieces / 2),
             || cut(products, right, alpha, a, b_right, add, pieces / 2),
         );
     } else {
         let (top, bottom) = c.rows_range_pair_mut(..middle, middle..);
         let (a_top, a_bottom) = a.split_rows(middle);
-        rayon::join(
+        parallel::join(
             || cut(products, top, alpha, a_top, b, add, pieces / 2),
             || cut(products, bottom, alpha, a_bottom, b, add, pieces / 2),
         );

@@ -146,7 +146,7 @@ impl<const C: usize> Adapted<C> {
         let [dw, dx] = [next(), next()];
         let pairs = std::array::from_fn::<_, C, _>(|_| [next(), next()]);
         let db = next();
-        rayon::join(
+        parallel::join(
             || dx.add_product_of(products, transposed(w), dy),
             || {
                 dw.add_product_of(products, dy, transposed(x));

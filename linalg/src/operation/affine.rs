@@ -9,7 +9,7 @@ use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::operation::product::Product;
 use crate::{
     Formula, Gradient, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
-    Work, apply, column, parallel, simd, transposed, vector,
+    Work, apply, column, parallel, transposed, vector,
 };
 
 /// Returns <var>W·x + b</var> for every column of x.
@@ -97,7 +97,7 @@ impl Primitive<3> for Affine {
         work: Work<'_, T>,
     ) {
         let products = work.products;
-        rayon::join(
+        parallel::join(
             || dx.add_product_of(products, transposed(w), dy),
             || {
                 dw.add_product_of(products, dy, transposed(x));
@@ -140,7 +140,7 @@ impl Cases for Affine {
 pub fn add_columns<T: Real>(sum: ViewMut<'_, T>, x: View<'_, T>) {
     parallel::rows([sum], vector::MOST_ROWS, |first, [mut sum]| {
         let rows = first..first + sum.nrows();
-        simd(
+        T::simd(
             #[inline(always)]
             || {
                 let mut sum = sum.column_mut(0);

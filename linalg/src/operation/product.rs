@@ -8,9 +8,8 @@ use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::kernel::factor::{Factor, transposed};
 use crate::{
-    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, parallel,
 };
-use rayon::join;
 
 /// The recorded product: <var>A·B</var>, or <var>Aᵀ·B</var>.
 ///
@@ -93,7 +92,7 @@ impl Primitive<2> for Product {
     ) {
         let products = work.products;
         let back = Factor { view: a, transposed: !self.transposed };
-        join(
+        parallel::join(
             || db.add_product_of(products, back, dy),
             || match self.transposed {
                 false => da.add_product_of(products, dy, transposed(b)),

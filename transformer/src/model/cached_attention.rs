@@ -23,7 +23,7 @@ use linalg::formula::{
 };
 use linalg::{
     Formula, Gradient, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    column, parallel, shape::equal_parts, simd, vector,
+    column, parallel, shape::equal_parts, vector,
 };
 use linalg::{gather::countable, groups::Groups};
 use probability::softmax::softmax_in_place;
@@ -107,7 +107,7 @@ impl CachedAttention {
 
     /// Attention of one new token: of the query heads that read a key-value head.
     fn one_token<T: Real>(&self, own: Sequence<'_, T>, read: usize, y: &mut [T], w: &mut [T]) {
-        simd(
+        T::simd(
             #[inline(always)]
             || {
                 let rows = own.query.nrows() / self.heads;

@@ -20,7 +20,7 @@ use linalg::formula::{
 use linalg::gather::{countable, index};
 use linalg::{
     Formula, Gradient, Memory, Primitive, Products, Reads, Real, Role, Shape, ShapeError, View,
-    ViewMut, Work, column, parallel::each_column, transposed, vector,
+    ViewMut, Work, column, parallel::{self, each_column}, transposed, vector,
 };
 use rayon::prelude::*;
 use std::num::NonZeroUsize;
@@ -182,7 +182,7 @@ impl VocabularyLoss {
                 logits.iter_mut().zip(slopes).for_each(|(dz, slope)| *dz *= *slope);
             }
             let (dz, x) = (logits.as_view(), x.columns(first, n));
-            rayon::join(
+            parallel::join(
                 || {
                     if let Some((dx, fresh)) = &mut dx {
                         products.to(dx.columns_mut(first, n), table, dz, !*fresh);

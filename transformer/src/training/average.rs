@@ -1,7 +1,7 @@
 //! A running mean of the weights, which is evaluated and written in their place.
 
+use linalg::Real;
 use linalg::parallel::BLOCK;
-use linalg::{Real, simd};
 use rayon::prelude::*;
 
 /// An exponential moving average of the weights of all steps: <var>w̄ₜ = (1 − β)/(1 − βᵗ)·Σₖ βᵗ⁻ᵏ·wₖ</var> for k from 1
@@ -36,7 +36,7 @@ impl<T: Real> Average<T> {
         let (new, old) = (T::from_f64(share), T::from_f64(1.0 - share));
         let pieces = self.weights.par_chunks_mut(BLOCK).zip(weights.par_chunks(BLOCK));
         pieces.for_each(|(mean, weights)| {
-            simd(
+            T::simd(
                 #[inline(always)]
                 || mean.iter_mut().zip(weights).for_each(|(m, &w)| *m = old * *m + new * w),
             );

@@ -87,6 +87,10 @@ impl Real for Portable {
     }
     as_f32! { exp ln ln_1p sqrt tanh erf erfc sin cos abs }
 
+    #[inline(always)]
+    fn simd<R>(work: impl FnOnce() -> R) -> R {
+        simd(work)
+    }
     fn gemm(
         mut c: ViewMut<'_, Self>,
         alpha: Self,

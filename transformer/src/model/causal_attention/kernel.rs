@@ -2,7 +2,7 @@
 
 use crate::model::scores::Scores;
 use calculus::soft_cap::soft_cap;
-use linalg::{Real, View, ViewMut, simd, transposed, vector};
+use linalg::{Real, View, ViewMut, transposed, vector};
 use nalgebra::{Const, Dyn};
 use probability::dropout::{DropoutMask, QUERIES as BLOCK, weight_index};
 
@@ -129,7 +129,7 @@ impl<'a, T: Real> Head<'a, T> {
             T::gemm(matrix_mut(earlier, n), self.scale(), transposed(q), key.into(), false);
         }
         if let Some(cap) = self.scores.cap {
-            simd(
+            T::simd(
                 #[inline(always)]
                 || s.as_flattened_mut().iter_mut().for_each(|s| *s = soft_cap(*s, cap)),
             );
@@ -152,7 +152,7 @@ impl<'a, T: Real> Head<'a, T> {
 
     /// Writes 1 − (s/cap)², the derivative of capped scores; 0 for keys that are not seen.
     fn slopes(&self, cap: T, s: &[[T; BLOCK]], slopes: Turned<'_, T>) {
-        simd(
+        T::simd(
             #[inline(always)]
             || {
                 for (slope, &s) in slopes.as_flattened_mut().iter_mut().zip(s.as_flattened()) {
@@ -184,7 +184,7 @@ impl<'a, T: Real> Head<'a, T> {
             let s = turned(memory, block.keys());
             self.scores(block, s);
             let mut share = [T::one(); BLOCK];
-            simd(
+            T::simd(
                 #[inline(always)]
                 || {
                     let mut largest = [T::from_f64(f64::NEG_INFINITY); BLOCK];
@@ -254,7 +254,7 @@ impl<'a, T: Real> Head<'a, T> {
             T::gemm(matrix_mut(ds, n), T::one(), transposed(dy), v.into(), false);
             let (mut largest, mut mean) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
             largest[..n].copy_from_slice(&lse[block.start..][..n]);
-            simd(
+            T::simd(
                 #[inline(always)]
                 || {
                     for (c, mean) in mean.iter_mut().enumerate().take(n) {
