@@ -375,13 +375,15 @@ impl Cases for VocabularyDistillation {
     fn cases(size: Size, visitor: &mut impl Visitor) {
         let (words, tokens) = match size {
             Size::Matrix(m, n) => (m, n),
-            // Logits are made in several chunks, the last one short.
-            Size::Pieces => (16_400, 521),
+            // Logits are made in several chunks of several pieces, the last one short. (The vocabulary whose chunks are
+            // chosen by size is the case of the loss without a teacher, who would be one more matrix of that size.)
+            Size::Pieces => (1000, 521),
             Size::Heads { .. } => return,
         };
         let small = size != Size::Pieces;
+        let cut = NonZeroUsize::new(256).filter(|_| !small);
         let two = NonZeroUsize::new(2).filter(|_| tokens > 2 && words < 1000);
-        let all = [(2.0, 0.3, None, None), (1.0, 1.0, two, Some(1.5)), (3.0, 0.0, None, None)];
+        let all = [(2.0, 0.3, cut, None), (1.0, 1.0, two, Some(1.5)), (3.0, 0.0, None, None)];
         for (temperature, weight, chunk, cap) in all.into_iter().take(if small { 3 } else { 1 }) {
             let targets = Operand::Targets { count: tokens, classes: words };
             let teacher = numbers(words, tokens);

@@ -132,11 +132,13 @@ impl Cases for VocabularySurprisal {
     fn cases(size: Size, visitor: &mut impl Visitor) {
         let (words, tokens) = match size {
             Size::Matrix(m, n) => (m, n),
-            Size::Pieces => (16_400, 521),
+            // As in [`VocabularyLoss`], whose chunks these are; here of a size that is set.
+            Size::Pieces => (1000, 521),
             Size::Heads { .. } => return,
         };
         let two = NonZeroUsize::new(2).filter(|_| tokens > 2 && words < 1000);
-        for chunk in [None].into_iter().chain(two.map(Some)) {
+        let cut = NonZeroUsize::new(256).filter(|_| size == Size::Pieces);
+        for chunk in [cut].into_iter().chain(two.map(Some)) {
             let targets = Operand::Targets { count: tokens, classes: words };
             let cap = Some(Some(1.5)).filter(|_| size != Size::Pieces);
             for cap in [None].into_iter().chain(cap) {
