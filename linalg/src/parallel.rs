@@ -64,9 +64,9 @@ fn columns_of<T: Real, const M: usize>(
 }
 
 /// Calls `work(j, columns)` with column `j` of each of these matrices, which have equally many columns. Combines
-/// [`columns`] and [`simd`], for work in proportion to the longest column.
+/// [`columns`] and [`crate::simd`], for work in proportion to the longest column.
 ///
-/// Mark the closure `#[inline(always)]`, as for [`simd`].
+/// Mark the closure `#[inline(always)]`, as for [`crate::simd`].
 ///
 /// ```
 /// use linalg::{matrix, parallel};
@@ -142,7 +142,7 @@ fn elements_at<T: Real, const K: usize>(columns: &[&[T]; K], i: usize) -> [T; K]
 
 /// Computes <var>y ← f(a, b, …)</var>, element by element, for matrices of the same shape.
 ///
-/// Mark a closure with more than a few operations `#[inline(always)]`, as for [`simd`].
+/// Mark a closure with more than a few operations `#[inline(always)]`, as for [`crate::simd`].
 ///
 /// ```
 /// use linalg::{matrix, parallel};

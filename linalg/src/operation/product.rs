@@ -8,7 +8,8 @@ use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::kernel::factor::{Factor, transposed};
 use crate::{
-    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, parallel,
+    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    parallel,
 };
 
 /// The recorded product: <var>A·B</var>, or <var>Aᵀ·B</var>.

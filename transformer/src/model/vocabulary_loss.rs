@@ -20,7 +20,9 @@ use linalg::formula::{
 use linalg::gather::{countable, index};
 use linalg::{
     Formula, Gradient, Memory, Primitive, Products, Reads, Real, Role, Shape, ShapeError, View,
-    ViewMut, Work, column, parallel::{self, each_column}, transposed, vector,
+    ViewMut, Work, column,
+    parallel::{self, each_column},
+    transposed, vector,
 };
 use rayon::prelude::*;
 use std::num::NonZeroUsize;
