@@ -234,11 +234,10 @@ impl<T: Real> Recorder<T> {
             Ok(shape) => shape,
             Err(source) => return Err(self.misfit(name, operation.name(), &operands, source)),
         };
-        let (memory, rows) = (operation.memory(shapes), operation.view());
+        let (mut memory, rows) = (operation.memory(shapes), operation.view());
         let places = Places::new(&self.nodes, operands.map(|o| o.node));
-        let aside = places.aside(&self.nodes);
-        let recorded = Box::new(Recorded { operation, places });
-        self.add_result(name, shape, memory, aside, rows, recorded)
+        memory.scratch += places.aside(&self.nodes);
+        self.add_result(name, shape, memory, rows, Box::new(Recorded { operation, places }))
     }
 
     /// Records an operation whose output has this shape: a block of rows of its first operand, if `rows` are given.
@@ -246,12 +245,10 @@ impl<T: Real> Recorder<T> {
         &mut self,
         name: &str,
         shape: Shape,
-        mut memory: Memory,
-        aside: usize,
+        memory: Memory,
         rows: Option<Range<usize>>,
         rule: Box<dyn Rule<T>>,
     ) -> Result<Var, RecordError> {
-        memory.scratch += aside;
         let view = rows.zip(rule.operands().first()).map(|(rows, &node)| {
             debug_assert_eq!(rows.len(), shape.rows, "a view's rows");
             let operand = &self.nodes[node];

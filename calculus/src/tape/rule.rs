@@ -243,6 +243,7 @@ impl<const N: usize> Places<N> {
         self.operands.map(|o| nodes[o].shape)
     }
 
+    /// Returns the operands' shapes, of the shapes and memory of all nodes before.
     fn shapes_of(&self, before: &[(Shape, Memory)]) -> [Shape; N] {
         self.operands.map(|o| before[o].0)
     }
