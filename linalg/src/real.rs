@@ -224,10 +224,10 @@ impl Real for f32 {
         b: Factor<'_, Self>,
         add: bool,
     ) {
-        kernel::gemm::gemm_f32(c, alpha, a, b, add);
+        kernel::packed::product(c, alpha, a, b, add);
     }
     fn gemm_bf16(c: ViewMut<'_, Self>, a: Factor<'_, Self>, b: Factor<'_, Self>, add: bool) {
-        kernel::gemm::gemm_bf16(c, a, b, add);
+        kernel::packed::product_of_bfloat16(c, a, b, add);
     }
 }
 
@@ -295,7 +295,7 @@ impl Real for f64 {
         b: Factor<'_, Self>,
         add: bool,
     ) {
-        kernel::gemm::gemm(c, alpha, a, b, add);
+        kernel::packed::product(c, alpha, a, b, add);
     }
 }
 

@@ -60,7 +60,11 @@ pub fn dot<T: Real>(x: &[T], y: &[T]) -> T {
 #[inline(always)]
 pub fn reduce<T: Real>(x: &[T], y: &[T], term: impl Fn(T, T) -> T) -> T {
     assert_eq!(x.len(), y.len(), "vectors of different lengths");
-    in_blocks(x.len(), |block| reduce_block(&x[block.clone()], &y[block], &term))
+    in_blocks(
+        x.len(),
+        #[inline(always)]
+        |block| reduce_block(&x[block.clone()], &y[block], &term),
+    )
 }
 
 /// Sums blocks of terms with error compensation.
@@ -104,9 +108,11 @@ fn reduce_block<T: Real>(x: &[T], y: &[T], term: &impl Fn(T, T) -> T) -> T {
 #[inline(always)]
 pub fn reduce3<T: Real>(x: &[T], y: &[T], z: &[T], term: impl Fn(T, T, T) -> T) -> T {
     assert!(x.len() == y.len() && y.len() == z.len(), "vectors of different lengths");
-    in_blocks(x.len(), |block| {
-        reduce3_block(&x[block.clone()], &y[block.clone()], &z[block], &term)
-    })
+    in_blocks(
+        x.len(),
+        #[inline(always)]
+        |block| reduce3_block(&x[block.clone()], &y[block.clone()], &z[block], &term),
+    )
 }
 
 #[inline(always)]
@@ -133,19 +139,23 @@ fn reduce3_block<T: Real>(x: &[T], y: &[T], z: &[T], term: &impl Fn(T, T, T) -> 
 /// ```
 #[inline(always)]
 pub fn sum_of<T: Real>(n: usize, term: impl Fn(usize) -> T) -> T {
-    in_blocks(n, |block| {
-        let mut lanes = [T::zero(); LANES];
-        let whole = block.end - block.len() % LANES;
-        for start in (block.start..whole).step_by(LANES) {
-            for l in 0..LANES {
-                lanes[l] += term(start + l);
+    in_blocks(
+        n,
+        #[inline(always)]
+        |block| {
+            let mut lanes = [T::zero(); LANES];
+            let whole = block.end - block.len() % LANES;
+            for start in (block.start..whole).step_by(LANES) {
+                for l in 0..LANES {
+                    lanes[l] += term(start + l);
+                }
             }
-        }
-        for i in whole..block.end {
-            lanes[i - whole] += term(i);
-        }
-        fold(lanes)
-    })
+            for i in whole..block.end {
+                lanes[i - whole] += term(i);
+            }
+            fold(lanes)
+        },
+    )
 }
 
 /// Computes <var>s ← s + Σⱼ xⱼ</var> for n vectors as long as s; `add(j, s)` adds xⱼ. Intended for gradients that are

@@ -1,7 +1,6 @@
 //! The peak rates of this machine: multiply-adds in registers, bytes from memory.
 #![allow(unsafe_code)]
 
-use crate::{Factor, Real, ViewMut};
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -43,26 +42,9 @@ pub fn measure(budget: Duration) -> Limits {
     Limits { flops_one, flops, bytes: bandwidth(part) }
 }
 
-/// Computes C ← α·A·B (+ C) by the `gemm` crate on one thread: the reference for benchmarks of our product.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn library_product<T: Real>(
-    c: ViewMut<'_, T>,
-    alpha: T,
-    a: Factor<'_, T>,
-    b: Factor<'_, T>,
-    add: bool,
-) {
-    super::gemm::gemm(c, alpha, a, b, add);
-}
-
-/// Returns the bytes of a thread's packed copies of factors; 0 if products are not our own.
+/// Returns the bytes of a thread's packed copies of factors of `f32`.
 pub fn packing_bytes() -> usize {
-    #[cfg(target_arch = "x86_64")]
-    return super::packed::bytes();
-    #[cfg(not(target_arch = "x86_64"))]
-    return 0;
+    super::packed::bytes()
 }
 
 /// The bytes that each thread reads in one run.

@@ -3,9 +3,7 @@
 pub(crate) mod bfloat;
 pub(crate) mod exponential;
 pub(crate) mod factor;
-pub(crate) mod gemm;
 pub mod limits;
-#[cfg(target_arch = "x86_64")]
 pub(crate) mod packed;
 pub(crate) mod product;
 pub(crate) mod split;

@@ -1,9 +1,8 @@
 //! The matrix product of matrices and their transposes: cut into pieces, each computed by its scalar's kernel.
 //!
-//! The bits of a product do not depend on the number of threads. Those of our own kernel do not depend on the pieces at
-//! all; those of the `gemm` crate do, so that there the shape alone determines the pieces.
+//! The bits of a product do not depend on the pieces, so that their number may follow that of the threads.
 
-use super::{factor::Factor, gemm::is_cut_freely};
+use super::factor::Factor;
 use crate::{Real, View, ViewMut, column, parallel, vector};
 use std::ops::Range;
 
@@ -162,10 +161,7 @@ pub(crate) fn product<T: Real>(
     let stretch = stretch(m, n, terms);
     for first in (0..terms.max(1)).step_by(stretch) {
         let count = stretch.min(terms - first);
-        let mut pieces = pieces(m * n * count);
-        if is_cut_freely::<T>() {
-            pieces = pieces.min(for_threads(rayon::current_num_threads()));
-        }
+        let pieces = pieces(m * n * count).min(for_threads(rayon::current_num_threads()));
         let (a, b) = (a.some_columns(first, count), b.some_rows(first, count));
         cut(products, c.as_view_mut(), alpha, a, b, add || first > 0, pieces);
     }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 /// The vector instructions that the kernels support, in increasing width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Vectors {
-    /// No explicit vectors: portable loops, and the `gemm` crate's matrix product.
+    /// No explicit vectors: portable loops.
     Portable,
     /// AVX2 and FMA: eight `f32` at once.
     Avx2,

@@ -4,8 +4,8 @@
 //! Σ −log₂ p bits: a model's loss *is* the size of a file. Compression reads the text token by token, as generation
 //! would; decompression reads the same tokens as it decodes them, so both see the same predictions.
 //!
-//! The predictions are equal to the last bit, on any number of threads and on any machine: the model computes in a
-//! scalar whose sums have one order, probabilities become integers by exact arithmetic
+//! The predictions are equal to the last bit, on any number of threads and on any machine: sums of `f32` have one order
+//! on all of them, probabilities become integers by exact arithmetic
 //! ([`infotheory::arithmetic::Frequencies`]), and the cut of a text depends only on its length.
 //!
 //! A text is cut into up to sixteen segments that are read side by side, because a product of a matrix with sixteen
@@ -16,7 +16,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 3 | `GBC` |
-//! | 1 | version: 1 |
+//! | 1 | version: 2 |
 //! | 4 | checksum of all that follows |
 //! | 8 | id of the model |
 //! | 8 | checksum of the text |
@@ -43,7 +43,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod portable;
 mod reader;
 
 use crate::disk::files;
@@ -60,7 +59,8 @@ use std::fmt;
 use thiserror::Error;
 
 const MAGIC: &[u8; 3] = b"GBC";
-const VERSION: u8 = 1;
+/// Version 1 predicted with other roundings.
+const VERSION: u8 = 2;
 /// The least length of a segment, if there are several.
 const SEGMENT: usize = 2048;
 /// The most segments.

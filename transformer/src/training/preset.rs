@@ -14,7 +14,9 @@ keyed! {
     /// ```
     #[non_exhaustive]
     Preset {
-        Story: "story", "The embedded stories: two to three minutes on two cores";
+        FastStory: "fast-story", "The embedded stories, in about ten seconds on two cores";
+        FastText: "fast-text", "A text of some megabytes, in less than ten seconds: 0.1 million parameters, characters";
+        Story: "story", "The embedded stories by a GPT-2: one to two minutes";
         ShakespeareCpu: "shakespeare-cpu", "nanoGPT's recipe for a CPU: 0.8 million parameters, characters";
         Baby: "baby", "nanoGPT's baby GPT: 10.6 million parameters, characters";
         Gpt2: "gpt2", "The sizes of GPT-2 small, bytes";
@@ -28,6 +30,8 @@ impl Preset {
     /// Returns every setting of the preset.
     pub fn config(self) -> TrainingConfig {
         let file = match self {
+            Preset::FastStory => include_str!("../../presets/fast-story.toml"),
+            Preset::FastText => include_str!("../../presets/fast-text.toml"),
             Preset::Story => include_str!("../../presets/story.toml"),
             Preset::ShakespeareCpu => include_str!("../../presets/shakespeare-cpu.toml"),
             Preset::Baby => include_str!("../../presets/baby.toml"),

@@ -229,7 +229,10 @@ fn settings_that_contradict_themselves() {
     says(&refused(&["--threads", "0"]), &["threads is 0"]);
     says(&refused(&["--steps", "-5"]), &["'-5'", "--steps <N>"]);
     says(&refused(&["--watch", "0"]), &["'0'", "--watch <K>", "1.."]);
-    says(&refused(&["--preset", "huge"]), &["story", "shakespeare-cpu", "baby", "gpt2"]);
+    says(
+        &refused(&["--preset", "huge"]),
+        &["fast-story", "fast-text", "story", "shakespeare-cpu", "baby", "gpt2"],
+    );
     says(&refused(&["--out", ""]), &["--out"]);
     says(&refused(&["--out", "text.txt"]), &["text.txt is a file"]);
     says(&refused(&["--out", "."]), &["something that is not a run"]);
@@ -310,13 +313,11 @@ fn kernels_can_be_held_to_less_than_the_processor_has() {
         let mut command = place.command(&arguments);
         let report = output(command.env("GLASSBOX_VECTORS", vectors));
         let report: Value = serde_json::from_slice(&report.stdout).unwrap();
-        report["validation_loss"].as_f64().unwrap()
+        report["weights_sha256"].clone()
     };
-    // Other vectors add in another order: the same to rounding, and little of it after four steps.
     let best = trained("avx512");
     for vectors in ["avx2", "portable"] {
-        let loss = trained(vectors);
-        assert!((loss / best - 1.0).abs() < 1e-4, "{vectors}: {loss}, {best}");
+        assert_eq!(trained(vectors), best, "{vectors}");
     }
     let mut bench = vec!["bench", "--json", "--no-generation"];
     bench.extend(&SMALL);

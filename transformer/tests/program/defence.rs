@@ -2,6 +2,7 @@
 //! texts, signals at any moment.
 
 use super::place::{Place, Running, TEXT, output, says, stderr};
+use linalg::Vectors;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs;
@@ -210,55 +211,31 @@ fn runs_that_begin_at_once_get_directories_of_their_own() {
     assert!(runs.contains("runs/text") && runs.contains("runs/text-12"), "{runs:?}");
 }
 
+/// A run that goes on with narrower vectors ends with the bits of an uninterrupted one, in f32 and bf16.
 #[test]
-fn other_vectors_are_warned_of() {
-    if linalg::Vectors::detected() == linalg::Vectors::Portable {
-        return println!("skipped: this processor has one kind of vectors");
-    }
+fn a_run_goes_on_with_other_vectors_to_the_same_bits() {
     let place = Place::new();
-    let then = linalg::Vectors::detected().to_string();
-    // Whatever vectors the tests themselves are held to.
-    let first = output(place.command(&place.training(&[])).env("GLASSBOX_VECTORS", &then));
-    assert!(first.status.success(), "{}", stderr(&first));
-    let mut command = place.command(&["train", "--resume", "run", "--steps", "6"]);
-    let said = stderr(&output(command.env("GLASSBOX_VECTORS", "portable")));
-    says(
-        &said,
-        &["warning", &format!("computed with {then} vectors, and this is portable"), "bits"],
-    );
-    let said = stderr(&output(
-        place
-            .command(&["train", "--resume", "run", "--steps", "7"])
-            .env("GLASSBOX_VECTORS", "portable"),
-    ));
-    assert!(!said.contains("warning"), "{said}");
-}
-
-/// A run that goes on with narrower vectors ends with the bits of an uninterrupted one, in f32 and bf16, and is not warned of.
-#[test]
-fn avx2_goes_on_with_the_bits_of_avx512() {
-    if linalg::Vectors::detected() < linalg::Vectors::Avx512 {
-        return println!("skipped: this processor has no AVX-512");
-    }
-    let place = Place::new();
-    let with = |vectors: &str, arguments: &[&str]| {
+    let with = |vectors: Vectors, arguments: &[&str]| {
         let mut command = place.command(&[arguments, &["--json"]].concat());
-        let output = output(command.env("GLASSBOX_VECTORS", vectors));
+        let output = output(command.env("GLASSBOX_VECTORS", vectors.to_string()));
         assert!(output.status.success(), "{}", stderr(&output));
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        (report["weights_sha256"].clone(), stderr(&output))
+        report["weights_sha256"].clone()
     };
+    let widest = Vectors::detected();
+    let narrower = [Vectors::Portable, Vectors::Avx2].into_iter().filter(|v| *v < widest);
+    let halves: Vec<_> = narrower.map(|vectors| (vectors, format!("half-{vectors}"))).collect();
     for precision in ["f32", "bf16"] {
         let of = |steps, out| {
-            let own = ["--precision", precision, "--steps", steps, "--out", out];
+            let own = ["--precision", precision, "--steps", steps, "--out", out, "--overwrite"];
             place.training(&[&own[..], &["--schedule", "constant", "--warmup", "0"]].concat())
         };
-        let whole = with("avx512", &of("8", precision)).0;
-        let half = format!("{precision}-half");
-        with("avx512", &of("4", &half));
-        let (end, said) = with("avx2", &["train", "--resume", &half, "--steps", "8"]);
-        assert_eq!(end, whole, "{precision}");
-        assert!(!said.contains("warning"), "{said}");
+        let whole = with(widest, &of("8", precision));
+        for (vectors, half) in &halves {
+            with(widest, &of("4", half));
+            let end = with(*vectors, &["train", "--resume", half, "--steps", "8"]);
+            assert_eq!(end, whole, "{precision}, {vectors}");
+        }
     }
 }
 

@@ -135,7 +135,7 @@ fn every_family_is_described_by_its_name() {
         let two = name.starts_with("gemma") || name == "smollm3";
         assert_eq!(kinds.len(), if two { 2 } else { 1 }, "{name}");
     }
-    for preset in ["story", "shakespeare-cpu", "baby"] {
+    for preset in ["fast-story", "fast-text", "story", "shakespeare-cpu", "baby"] {
         says(&place.fine(&["describe", preset]), &["parameters", "feed-forward"]);
     }
     let preset = place.json(&["describe", "baby", "--vocabulary", "65"]);

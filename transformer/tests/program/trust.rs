@@ -1,6 +1,6 @@
 //! `glassbox check`, `glassbox diagnose` and a diverging `glassbox train`, from outside.
 
-use super::place::{Place, refusal, says, stderr};
+use super::place::{Place, SMALL, refusal, says, stderr};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -96,6 +96,24 @@ fn sizes_that_were_never_trained_are_certified() {
     assert_eq!(json["passed"], true);
     assert_eq!(json["certificates"].as_array().unwrap().len(), 24);
     assert!(!place.path("runs").exists(), "check writes nothing");
+}
+
+/// Where no gain or bias tells whether a model was trained, its weights do.
+#[test]
+fn a_run_without_gains_and_biases_is_certified() {
+    let place = Place::new();
+    let plain = ["--norm", "rms", "--gain", "none", "--bias", "false", "--learning-rate", "0.02"];
+    place.train(&[&plain[..], &["--steps", "30"]].concat());
+    for what in ["run", "run/model"] {
+        let said = place.fine(&["check", what, "--data", "text.txt"]);
+        says(&said, &["n/a   first loss", "was trained"]);
+    }
+    // Before training, the questions about the start are answered.
+    let model = [&SMALL[..], &plain].concat();
+    says(
+        &place.fine(&[&["check", "--data", "text.txt"], &model[..]].concat()),
+        &["pass  first loss"],
+    );
 }
 
 #[test]

@@ -1,13 +1,16 @@
-//! The matrix product of `f32` on x86-64: packed panels and a tile of C in registers.
+//! The matrix product of `f32` and `f64`: packed panels and a tile of C in registers.
 //!
 //! C is computed in tiles of up to [`MAX_VECTORS`] registers by a few columns. For one tile and a block of the inner
-//! dimension, A is read as vectors along the rows of C, and B one number at a time, broadcast. Every element of C adds
-//! its products in the order of the inner dimension. Blocks of A and B are first copied ("packed"): contiguous, in the
-//! order in which the tile reads them, aligned, and sized for one core's second-level cache.
+//! dimension, A is read as vectors along the rows of C, and B one number at a time, broadcast. Blocks of A and B are first
+//! copied ("packed"): contiguous, in the order in which the tile reads them, aligned, and sized for one core's second-level
+//! cache.
 //!
-//! The `gemm` crate allocates in every call, packs factors that would not need it because few tiles read them (those of
-//! attention), and was 5 to 15 % slower for transposed A with a long inner dimension; `glassbox bench` measures both.
-//! It remains the path of `f64` and of all other processors.
+//! Every element of C is the sum of its terms in the order of the inner dimension, in blocks of the same length, each
+//! time in one rounding. So its bits depend neither on the processor's vectors nor on how C is cut. (Products of `f64`
+//! are rounded twice where the target has no fused multiply-add.)
+//!
+//! Libraries of products allocate in every call, and pack factors that would not need it because few tiles read them
+//! (those of attention).
 //!
 //! Source: Goto and van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, 2008; Van Zee and
 //! van de Geijn, *BLIS*, 2015.
@@ -15,37 +18,77 @@
 //! Products of bfloat16 ([`super::bfloat`]) take the same way: their blocks are rounded where they are packed.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+mod avx;
+mod element;
+mod loops;
 mod pack;
+#[cfg(target_arch = "x86_64")]
 mod pairs;
 mod tile;
 
-use super::{block_of_terms, vectors::Vectors};
-use crate::Products;
-use pairs::Pairs;
+use super::{bfloat, block_of_terms, factor::Factor, vectors::Vectors};
+use crate::ViewMut;
+pub(crate) use element::Element;
 use std::cell::RefCell;
-use tile::{Avx2, Avx512, Rounded, Tile};
+use std::marker::PhantomData;
+use tile::Tile;
+
+/// Computes C ← α·A·B, or C ← C + α·A·B if `add` is set, on one thread.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub(crate) fn product<E: Element>(
+    c: ViewMut<'_, E>,
+    alpha: E,
+    a: Factor<'_, E>,
+    b: Factor<'_, E>,
+    add: bool,
+) {
+    // SAFETY: the processor has the vectors in use.
+    unsafe { product_by(Kernel::in_use(), c, alpha, a, b, add) }
+}
+
+/// Like [`product`], of factors that are rounded to bfloat16, without α: [`bfloat`] says what is computed.
+pub(crate) fn product_of_bfloat16(
+    c: ViewMut<'_, f32>,
+    a: Factor<'_, f32>,
+    b: Factor<'_, f32>,
+    add: bool,
+) {
+    match Kernel::of_bfloat16() {
+        // SAFETY: the processor has the vectors in use.
+        Some(kernel) => unsafe { product_by(kernel, c, 1.0, a, b, add) },
+        None => bfloat::portable(c, a, b, add),
+    }
+}
 
 /// A matrix in memory: element (i, j) is at `start + i·row + j·column`. One of the strides is 1.
 #[derive(Clone, Copy)]
-pub(crate) struct Strided {
-    pub(crate) start: *const f32,
-    pub(crate) row: usize,
-    pub(crate) column: usize,
+struct Strided<E> {
+    start: *const E,
+    row: usize,
+    column: usize,
 }
 
-impl Strided {
+impl<E: Element> Strided<E> {
+    fn of(factor: &Factor<'_, E>) -> Self {
+        let (row, column) = factor.strides();
+        Strided { start: factor.pointer(), row, column }
+    }
+
     /// Returns the part that begins with element (i, j).
     ///
     /// # Safety
     /// Element (i, j) is in the matrix.
-    unsafe fn from(self, i: usize, j: usize) -> Strided {
+    unsafe fn from(self, i: usize, j: usize) -> Self {
         // SAFETY: guaranteed by the caller.
         Strided { start: unsafe { self.at(i, j) }, ..self }
     }
 
     /// # Safety
     /// Element (i, j) is in the matrix.
-    unsafe fn at(self, i: usize, j: usize) -> *const f32 {
+    unsafe fn at(self, i: usize, j: usize) -> *const E {
         // SAFETY: guaranteed by the caller.
         unsafe { self.start.add(i * self.row + j * self.column) }
     }
@@ -61,124 +104,129 @@ const NEAR: usize = 64;
 
 /// A block of a factor, packed or in place.
 #[derive(Clone, Copy)]
-struct Factor {
-    block: Strided,
-    packed: Option<*const f32>,
+struct Block<E> {
+    place: Strided<E>,
+    packed: Option<*const E>,
 }
 
 /// The number of steps of the inner dimension by which A is prefetched.
+#[cfg(target_arch = "x86_64")]
 const AHEAD: usize = 12;
 
 /// Returns the bytes of both packed blocks of a thread.
 pub(crate) fn bytes() -> usize {
-    let most = |products| match Kernel::of(products) {
-        Some(Kernel::Avx512) => most_of::<Avx512>(),
-        Some(Kernel::Avx2) => most_of::<Avx2>(),
-        Some(Kernel::Pairs) => most_of::<Pairs>(),
-        Some(Kernel::Rounded) => most_of::<Rounded>(),
-        None => [0, 0],
-    };
-    let both = [most(Products::Full), most(Products::Bf16)];
-    let larger = |block: usize| both[0][block].max(both[1][block]);
-    4 * (larger(0) + larger(1))
+    let products = Kernel::in_use().most_bytes();
+    let rounded = Kernel::of_bfloat16().map_or([0; 2], Kernel::most_bytes);
+    (0..2).map(|block| products[block].max(rounded[block])).sum()
 }
 
 /// Returns the numbers of elements of the largest packed blocks of A and of B.
-const fn most_of<T: Tile>() -> [usize; 2] {
+const fn most_of<E: Element, T: Tile<E>>() -> [usize; 2] {
     let inner = T::INNER / T::TERMS;
     [T::BLOCK_A + T::LANES * inner, T::BLOCK_COLUMNS * inner]
 }
 
+/// The packed blocks of A and of B.
+pub(crate) type Packed = [Vec<Line>; 2];
+
 thread_local! {
-    /// The packed blocks of A and of B.
-    static PACKED: RefCell<[Vec<Line>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+    static PACKED: RefCell<Packed> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
 /// A cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+pub(crate) struct Line([u8; 64]);
 
 /// The kernel of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kernel {
-    /// Sixteen `f32` at once.
+pub(crate) enum Kernel {
+    /// Plain loops.
+    Portable,
+    /// Sixteen `f32` or eight `f64` at once.
+    #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// Eight `f32` at once.
+    /// Eight `f32` or four `f64` at once.
+    #[cfg(target_arch = "x86_64")]
     Avx2,
     /// Thirty-two bfloat16 at once, by the processor's dot products of pairs.
+    #[cfg(target_arch = "x86_64")]
     Pairs,
     /// Eight `f32` at once that were rounded to bfloat16: the numbers of [`Kernel::Pairs`].
+    #[cfg(target_arch = "x86_64")]
     Rounded,
 }
 
 impl Kernel {
-    /// Returns the kernel of this process; `None` on a processor without AVX2.
-    fn of(products: Products) -> Option<Kernel> {
-        match (Vectors::in_use(), products) {
-            (Vectors::Portable, _) => None,
-            (Vectors::Avx2, Products::Full) => Some(Kernel::Avx2),
-            (Vectors::Avx512, Products::Full) => Some(Kernel::Avx512),
-            (Vectors::Avx512, Products::Bf16) if pairs::detected() => Some(Kernel::Pairs),
-            (_, Products::Bf16) => Some(Kernel::Rounded),
+    fn in_use() -> Kernel {
+        match Vectors::in_use() {
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx512 => Kernel::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx2 => Kernel::Avx2,
+            _ => Kernel::Portable,
         }
     }
-}
 
-/// Computes C ← α·A·B, or C ← C + α·A·B if `add` is set: C is (m × n) with columns `c_column` apart, A is (m × k), B is
-/// (k × n). Returns whether it was computed: `false` on a processor without AVX2.
-///
-/// # Safety
-/// The three matrices have these sizes, and one stride of each factor is 1. The rows of C are contiguous, its columns
-/// at least m apart. Nothing else reads or writes C during the call.
-pub(crate) unsafe fn product(
-    products: Products,
-    sizes: (usize, usize, usize),
-    c: *mut f32,
-    c_column: usize,
-    alpha: f32,
-    a: Strided,
-    b: Strided,
-    add: bool,
-) -> bool {
-    let Some(kernel) = Kernel::of(products) else { return false };
-    // SAFETY: guaranteed by the caller; the processor has this kernel's vectors.
-    unsafe { product_by(kernel, sizes, c, c_column, alpha, a, b, add) }
+    /// Returns the kernel of products of bfloat16; `None` on a processor without AVX2.
+    fn of_bfloat16() -> Option<Kernel> {
+        match Vectors::in_use() {
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx512 if pairs::detected() => Some(Kernel::Pairs),
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx512 | Vectors::Avx2 => Some(Kernel::Rounded),
+            _ => None,
+        }
+    }
+
+    /// Returns the bytes of the largest packed blocks of A and of B, of `f32`.
+    fn most_bytes(self) -> [usize; 2] {
+        let elements = match self {
+            Kernel::Portable => most_of::<f32, loops::Loops>(),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => most_of::<f32, avx::Avx512>(),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => most_of::<f32, avx::Avx2>(),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Pairs => most_of::<f32, pairs::Pairs>(),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Rounded => most_of::<f32, avx::Rounded>(),
+        };
+        elements.map(|elements| elements * size_of::<f32>())
+    }
 }
 
 /// Like [`product`], by this kernel.
 ///
 /// # Safety
-/// The requirements of [`product`]; the processor has these instructions.
-unsafe fn product_by(
+/// The processor has the kernel's instructions; it is one of this scalar.
+unsafe fn product_by<E: Element>(
     kernel: Kernel,
-    (m, n, k): (usize, usize, usize),
-    c: *mut f32,
-    c_column: usize,
-    alpha: f32,
-    a: Strided,
-    b: Strided,
+    mut c: ViewMut<'_, E>,
+    alpha: E,
+    a: Factor<'_, E>,
+    b: Factor<'_, E>,
     add: bool,
-) -> bool {
-    if k == 0 {
-        return false;
-    }
+) {
+    let (m, n, k) = (c.nrows(), c.ncols(), a.columns());
+    assert!(a.rows() == m && b.columns() == n && b.rows() == k);
     if m == 0 || n == 0 {
-        return true;
+        return;
     }
-    PACKED.with_borrow_mut(|[packed_a, packed_b]| {
-        // SAFETY: guaranteed by the caller.
-        unsafe {
-            let blocks = Blocks { m, n, k, c, c_column, alpha, a, b, add };
-            match kernel {
-                Kernel::Avx512 => Avx512::blocks(&blocks, packed_a, packed_b),
-                Kernel::Avx2 => Avx2::blocks(&blocks, packed_a, packed_b),
-                Kernel::Pairs => Pairs::blocks(&blocks, packed_a, packed_b),
-                Kernel::Rounded => Rounded::blocks(&blocks, packed_a, packed_b),
-            }
+    if k == 0 {
+        if !add {
+            c.fill(E::zero());
         }
-    });
-    true
+        return;
+    }
+    let column = c.strides().1;
+    let (place, a, b) = (c.as_mut_ptr(), Strided::of(&a), Strided::of(&b));
+    let blocks =
+        Blocks { m, n, k, c: place, c_column: column, alpha, a, b, add, views: PhantomData };
+    // SAFETY: pointers, sizes and strides are those of views that are alive for the whole call, with sizes that were just
+    // compared; `c` is borrowed mutably, and its rows are contiguous, as in all views of this crate. The rest is guaranteed by
+    // the caller.
+    PACKED.with_borrow_mut(|packed| unsafe { E::run(kernel, &blocks, packed) });
 }
 
 /// Returns the registers of the next tile if `left` registers of rows remain: it avoids a tile of one register if two
@@ -187,23 +235,25 @@ fn vectors(left: usize) -> usize {
     if left == MAX_VECTORS + 1 { 2 } else { left.min(MAX_VECTORS) }
 }
 
-struct Blocks {
+/// A product: C is (m × n) with contiguous rows and columns `c_column` apart, A is (m × k), B is (k × n).
+pub(crate) struct Blocks<'a, E> {
     m: usize,
     n: usize,
     k: usize,
-    c: *mut f32,
+    c: *mut E,
     c_column: usize,
-    alpha: f32,
-    a: Strided,
-    b: Strided,
+    alpha: E,
+    a: Strided<E>,
+    b: Strided<E>,
     add: bool,
+    views: PhantomData<&'a mut E>,
 }
 
-impl Blocks {
+impl<E: Element> Blocks<'_, E> {
     /// # Safety
-    /// The requirements of [`product`]; the processor has the tile's instructions.
+    /// The matrices have these sizes, and nothing else reads or writes C; the processor has the tile's instructions.
     #[inline(always)]
-    unsafe fn each<T: Tile>(&self, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
+    unsafe fn each<T: Tile<E>>(&self, [packed_a, packed_b]: &mut Packed) {
         // Equal blocks of the inner dimension, of rows (in whole registers) and of columns.
         let inner = block_of_terms(self.k, T::INNER);
         let depth = inner.div_ceil(T::TERMS);
@@ -213,12 +263,12 @@ impl Blocks {
             self.n.div_ceil(self.n.div_ceil(T::BLOCK_COLUMNS)).next_multiple_of(T::COLUMNS);
         // Reserves room for the largest product at a thread's first product, so that later ones allocate nothing. It is
         // written before it is read, so pages that no product uses are never touched.
-        let room = |packed: &mut Vec<Line>, most: usize, elements: usize| -> *mut f32 {
-            packed.reserve(most.div_ceil(16));
-            assert!(elements <= 16 * packed.capacity(), "{elements} packed elements");
+        let room = |packed: &mut Vec<Line>, most: usize, elements: usize| -> *mut E {
+            packed.reserve(most.div_ceil(E::OF_LINE));
+            assert!(elements <= E::OF_LINE * packed.capacity(), "{elements} packed elements");
             packed.as_mut_ptr().cast()
         };
-        let [most_of_a, most_of_b] = const { most_of::<T>() };
+        let [most_of_a, most_of_b] = const { most_of::<E, T>() };
         let packed_a = room(packed_a, most_of_a, rows * depth);
         let packed_b = room(packed_b, most_of_b, columns * depth);
         // If few tiles read a factor, packing does not pay: it stays in place if its elements are in order and no tile
@@ -237,18 +287,18 @@ impl Blocks {
                 // SAFETY: blocks lie inside the matrices, packed blocks inside their buffers.
                 unsafe {
                     let b = if b_stays {
-                        Factor { block: self.b.from(p, j), packed: None }
+                        Block { place: self.b.from(p, j), packed: None }
                     } else {
                         T::pack_columns(self.b, (p, j), (k, n), packed_b);
-                        Factor { block: self.b, packed: Some(packed_b) }
+                        Block { place: self.b, packed: Some(packed_b) }
                     };
                     for i in (0..self.m).step_by(rows) {
                         let m = rows.min(self.m - i);
                         let a = if a_stays {
-                            Factor { block: self.a.from(i, p), packed: None }
+                            Block { place: self.a.from(i, p), packed: None }
                         } else {
                             T::pack_rows(self.a, (i, p), (m, k), packed_a);
-                            Factor { block: self.a, packed: Some(packed_a) }
+                            Block { place: self.a, packed: Some(packed_a) }
                         };
                         let c = self.c.add(i + j * self.c_column);
                         self.tiles::<T>((m, n, k.div_ceil(T::TERMS)), a, b, c, self.add || p > 0);
@@ -263,15 +313,15 @@ impl Blocks {
     /// # Safety
     /// The requirements of [`Blocks::each`].
     #[inline(always)]
-    unsafe fn tiles<T: Tile>(
+    unsafe fn tiles<T: Tile<E>>(
         &self,
         (m, n, k): (usize, usize, usize),
-        a: Factor,
-        b: Factor,
-        c: *mut f32,
+        a: Block<E>,
+        b: Block<E>,
+        c: *mut E,
         add: bool,
     ) {
-        let mut edge = Edge([0.0; 384]);
+        let mut edge = Edge([E::zero(); 384]);
         for j in (0..n).step_by(T::COLUMNS) {
             let mut i = 0;
             while i < m {
@@ -285,11 +335,11 @@ impl Blocks {
                         Some(packed) => {
                             Strided { start: packed.add(i * k), row: 1, column: height }
                         }
-                        None => a.block.from(i, 0),
+                        None => a.place.from(i, 0),
                     };
                     let y = match b.packed {
                         Some(packed) => Strided { start: packed.add(j * k), row: width, column: 1 },
-                        None => b.block.from(0, j),
+                        None => b.place.from(0, j),
                     };
                     let place = c.add(i + j * self.c_column);
                     let whole = rows == height && columns == width;
@@ -298,7 +348,7 @@ impl Blocks {
                     } else {
                         (edge.0.as_mut_ptr(), height, false)
                     };
-                    let alpha = if whole { self.alpha } else { 1.0 };
+                    let alpha = if whole { self.alpha } else { E::one() };
                     match (v, b.packed.is_some()) {
                         (1, true) => T::run::<1, true>(k, x, y, to, column, alpha, sum),
                         (2, true) => T::run::<2, true>(k, x, y, to, column, alpha, sum),
@@ -314,7 +364,7 @@ impl Blocks {
                                 let sum = edge.0[i + j * height];
                                 // As a whole tile does it: in one rounding.
                                 *c = match add {
-                                    true => self.alpha.mul_add(sum, *c),
+                                    true => T::fused(self.alpha, sum, *c),
                                     false => self.alpha * sum,
                                 };
                             }
@@ -329,7 +379,7 @@ impl Blocks {
 
 /// A buffer for a partial tile, as large as the largest tile.
 #[repr(align(64))]
-struct Edge([f32; 384]);
+struct Edge<E>([E; 384]);
 
 #[cfg(test)]
 mod tests;

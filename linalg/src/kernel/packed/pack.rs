@@ -1,19 +1,18 @@
 //! Blocks of the factors, copied in the order in which a tile reads them.
 #![allow(unsafe_code)]
 
-use super::{Strided, tile::Tile, vectors};
-use std::arch::x86_64::*;
+use super::{Strided, element::Element, tile::Tile, vectors};
 
 /// See [`Tile::pack_rows`].
 ///
 /// # Safety
 /// The block lies inside the matrix; `to` has room for it.
 #[inline(always)]
-pub(super) unsafe fn rows<T: Tile>(
-    a: Strided,
+pub(super) unsafe fn rows<E: Element, T: Tile<E>>(
+    a: Strided<E>,
     (i, p): (usize, usize),
     (m, k): (usize, usize),
-    to: *mut f32,
+    to: *mut E,
 ) {
     let mut done = 0;
     while done < m {
@@ -25,7 +24,7 @@ pub(super) unsafe fn rows<T: Tile>(
             if a.row == 1 {
                 copy_runs(from, a.column, rows, k, to, height);
             } else {
-                interleave(from, a.row, rows, k, to, height);
+                E::interleave(from, a.row, rows, k, to, height);
             }
         }
         done += height;
@@ -37,11 +36,11 @@ pub(super) unsafe fn rows<T: Tile>(
 /// # Safety
 /// The requirements of [`rows`].
 #[inline(always)]
-pub(super) unsafe fn columns<T: Tile>(
-    b: Strided,
+pub(super) unsafe fn columns<E: Element, T: Tile<E>>(
+    b: Strided<E>,
     (p, j): (usize, usize),
     (k, n): (usize, usize),
-    to: *mut f32,
+    to: *mut E,
 ) {
     /// Panels packed together if columns are contiguous in memory: whole cache lines are read, and panels a multiple of
     /// 4 KiB apart still fit in the first-level cache.
@@ -69,7 +68,7 @@ pub(super) unsafe fn columns<T: Tile>(
             if b.column == 1 {
                 copy_runs(from, b.row, columns, k, to, T::COLUMNS);
             } else {
-                interleave(from, b.column, columns, k, to, T::COLUMNS);
+                E::interleave(from, b.column, columns, k, to, T::COLUMNS);
             }
         }
         done += T::COLUMNS;
@@ -81,12 +80,12 @@ pub(super) unsafe fn columns<T: Tile>(
 /// # Safety
 /// `from` contains the runs, and `to` has room for them.
 #[inline(always)]
-unsafe fn copy_runs(
-    from: *const f32,
+unsafe fn copy_runs<E: Element>(
+    from: *const E,
     stride: usize,
     count: usize,
     k: usize,
-    to: *mut f32,
+    to: *mut E,
     width: usize,
 ) {
     // A constant length becomes a few vector moves.
@@ -115,49 +114,4 @@ unsafe fn copy_runs(
         };
     }
     fixed!(4 8 16 24 32 48);
-}
-
-/// Interleaves `count` runs of `k` contiguous elements, `stride` apart, to `k` runs of `width`: a transposition, four
-/// by four in registers.
-///
-/// # Safety
-/// The requirements of [`copy_runs`].
-#[inline(always)]
-unsafe fn interleave(
-    from: *const f32,
-    stride: usize,
-    count: usize,
-    k: usize,
-    to: *mut f32,
-    width: usize,
-) {
-    let (whole, even) = (count - count % 4, k - k % 4);
-    // SAFETY: guaranteed by the caller.
-    unsafe {
-        for i in (0..whole).step_by(4) {
-            let from = from.add(i * stride);
-            let to = to.add(i);
-            for p in (0..even).step_by(4) {
-                let x = |r: usize| _mm_loadu_ps(from.add(r * stride + p));
-                let (x0, x1, x2, x3) = (x(0), x(1), x(2), x(3));
-                let (low01, high01) = (_mm_unpacklo_ps(x0, x1), _mm_unpackhi_ps(x0, x1));
-                let (low23, high23) = (_mm_unpacklo_ps(x2, x3), _mm_unpackhi_ps(x2, x3));
-                let to = to.add(p * width);
-                _mm_storeu_ps(to, _mm_movelh_ps(low01, low23));
-                _mm_storeu_ps(to.add(width), _mm_movehl_ps(low23, low01));
-                _mm_storeu_ps(to.add(2 * width), _mm_movelh_ps(high01, high23));
-                _mm_storeu_ps(to.add(3 * width), _mm_movehl_ps(high23, high01));
-            }
-            for p in even..k {
-                for r in 0..4 {
-                    *to.add(p * width + r) = *from.add(r * stride + p);
-                }
-            }
-        }
-        for i in whole..width {
-            for p in 0..k {
-                *to.add(p * width + i) = if i < count { *from.add(i * stride + p) } else { 0.0 };
-            }
-        }
-    }
 }

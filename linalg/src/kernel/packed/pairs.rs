@@ -7,7 +7,7 @@
 //! tried on an AMD processor of the Zen 5 generation.
 #![allow(unsafe_code)]
 
-use super::{AHEAD, Blocks, Line, Strided, tile::Tile, vectors};
+use super::{AHEAD, Blocks, Packed, Strided, tile::Tile, vectors};
 use crate::kernel::bfloat::TERMS_OF_BLOCK;
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -23,7 +23,7 @@ pub(super) fn detected() -> bool {
 /// Thirty-two bfloat16 at once.
 pub(super) struct Pairs;
 
-impl Tile for Pairs {
+impl Tile<f32> for Pairs {
     const LANES: usize = 16;
     const COLUMNS: usize = 8;
     const INNER: usize = TERMS_OF_BLOCK;
@@ -32,14 +32,25 @@ impl Tile for Pairs {
     const IN_PLACE: bool = false;
 
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn blocks(blocks: &Blocks, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
+    unsafe fn blocks(blocks: &Blocks<'_, f32>, packed: &mut Packed) {
         // SAFETY: guaranteed by the caller.
-        unsafe { blocks.each::<Self>(packed_a, packed_b) }
+        unsafe { blocks.each::<Self>(packed) }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn pack_rows(a: Strided, (i, p): (usize, usize), (m, k): (usize, usize), to: *mut f32) {
+    unsafe fn fused(x: f32, y: f32, sum: f32) -> f32 {
+        x.mul_add(y, sum)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    unsafe fn pack_rows(
+        a: Strided<f32>,
+        (i, p): (usize, usize),
+        (m, k): (usize, usize),
+        to: *mut f32,
+    ) {
         let depth = k.div_ceil(2);
         let mut done = 0;
         while done < m {
@@ -62,7 +73,7 @@ impl Tile for Pairs {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn pack_columns(
-        b: Strided,
+        b: Strided<f32>,
         (p, j): (usize, usize),
         (k, n): (usize, usize),
         to: *mut f32,
@@ -90,8 +101,8 @@ impl Tile for Pairs {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn run<const V: usize, const PACKED: bool>(
         k: usize,
-        a: Strided,
-        b: Strided,
+        a: Strided<f32>,
+        b: Strided<f32>,
         c: *mut f32,
         c_column: usize,
         alpha: f32,

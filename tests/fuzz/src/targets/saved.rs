@@ -212,9 +212,8 @@ fn sealed_state(file: &[u8]) -> Option<Vec<u8>> {
     if named {
         say("version", &about["version"]);
         say("steps", &steps.to_string());
-        ["data_sha256", "vectors"]
-            .iter()
-            .for_each(|key| say(key, about.get(*key).map_or("", |v| v)));
+        say("data_sha256", about.get("data_sha256").map_or("", |v| v));
+        about.get("vectors").into_iter().for_each(|vectors| say("vectors", vectors));
         let settings = about.iter().filter(|(key, _)| key.starts_with("setting."));
         settings.for_each(|(key, value)| say(key, value));
     } else {
@@ -304,7 +303,7 @@ fn sealed_text(file: &[u8], model: &str) -> Vec<u8> {
     let mut sealed = file.to_vec();
     sealed.resize(sealed.len().max(16), 0);
     let byte = |i: usize| u8::from_str_radix(&model[2 * i..2 * i + 2], 16).expect("hexadecimal");
-    sealed[..4].copy_from_slice(b"GBC\x01");
+    sealed[..4].copy_from_slice(b"GBC\x02");
     (0..8).for_each(|i| sealed[8 + i] = byte(i));
     let checksum = Sha256::digest(&sealed[8..]);
     sealed[4..8].copy_from_slice(&checksum[..4]);

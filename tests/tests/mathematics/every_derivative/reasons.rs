@@ -196,8 +196,5 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "linalg::kernel::split::split_rows",
         ],
     ),
-    (
-        "measures the machine",
-        &["linalg::kernel::limits::bandwidth", "linalg::kernel::limits::library_product"],
-    ),
+    ("measures the machine", &["linalg::kernel::limits::bandwidth"]),
 ];

@@ -7,7 +7,7 @@ use crate::{Result, count, on_threads, resident, terminal};
 use calculus::Parameter;
 use clap::Args;
 use linalg::limits::{self, Limits};
-use linalg::{Factor, Matrix, Products, Role, Vectors, View, transposed};
+use linalg::{Factor, Matrix, Products, Real, Role, Vectors, View, transposed};
 use probability::random::Random;
 use rayon::current_num_threads;
 use serde_json::{Value, json};
@@ -85,8 +85,10 @@ struct ProductRate {
     direction: &'static str,
     /// Rows, columns and terms.
     shape: [usize; 3],
-    ours: f64,
-    library: f64,
+    /// Operations per second on all threads.
+    all: f64,
+    /// On one.
+    one: f64,
 }
 
 /// Memory in bytes.
@@ -208,8 +210,7 @@ fn random_corpus(config: &TrainingConfig, model: &Architecture) -> Result<Corpus
     Ok(Corpus::text(tokens, 0.1, config.context)?)
 }
 
-/// Measures the products of a block's linear maps for `tokens` tokens, with our product on all threads and with the
-/// `gemm` crate on one.
+/// Measures the products of a block's linear maps for `tokens` tokens, on all threads and on one.
 fn products(model: &Architecture, tokens: usize, how: Products) -> Result<Vec<ProductRate>> {
     // A tied model has no head of its own, so that every linear map belongs to the block.
     let one = Architecture { layers: 1, tied: true, ..model.clone() };
@@ -233,10 +234,12 @@ fn products(model: &Architecture, tokens: usize, how: Products) -> Result<Vec<Pr
             let shape = [a.rows(), b.columns(), a.columns()];
             let mut c = Matrix::<f32>::zeros(shape[0], shape[1]);
             let flops = 2.0 * shape.iter().product::<usize>() as f64;
-            let ours = rate(flops, || how.to(c.as_view_mut(), a, b, false));
-            let library =
-                rate(flops, || limits::library_product(c.as_view_mut(), 1.0, a, b, false));
-            rates.push(ProductRate { direction, shape, ours, library });
+            let all = rate(flops, || how.to(c.as_view_mut(), a, b, false));
+            let one = rate(flops, || match how {
+                Products::Full => f32::gemm(c.as_view_mut(), 1.0, a, b, false),
+                Products::Bf16 => f32::gemm_bf16(c.as_view_mut(), a, b, false),
+            });
+            rates.push(ProductRate { direction, shape, all, one });
         }
     }
     Ok(rates)

@@ -95,8 +95,8 @@ pub(crate) struct Settings {
     /// teacher [default: all, at every step]
     #[arg(long, value_name = "K", help_heading = "Fine-tuning", allow_negative_numbers = true)]
     pub(crate) teacher_top: Option<usize>,
-    /// Sizes and rates to start from [default: story; shakespeare-cpu with --data; fine-tune with --from; lora with --lora;
-    /// preferences with --preferences]
+    /// Sizes and rates to start from [default: story, and fast-story for train; shakespeare-cpu with --data; fine-tune with
+    /// --from; lora with --lora; preferences with --preferences]
     #[arg(long, value_parser = choices(Preset::ALL, Preset::key, Preset::meaning))]
     pub(crate) preset: Option<Preset>,
     /// Number of transformer blocks
@@ -430,7 +430,8 @@ impl Settings {
     /// # Errors
     /// As [`Settings::table`].
     pub(crate) fn is_whole(&self) -> Result<bool> {
-        Ok(self.table()?.try_into::<TrainingConfig>().is_ok())
+        let beside = Settings { preset: None, threads: None, out: None, ..self.clone() };
+        Ok(beside.table()?.try_into::<TrainingConfig>().is_ok())
     }
 
     /// Returns the field of a JSON line that holds a document.
@@ -452,7 +453,16 @@ impl Settings {
 
     /// Returns every size and rate: these settings, completed with the preset's.
     pub(crate) fn complete(&self) -> Result<TrainingConfig> {
-        let preset: Settings = toml::Table::try_from(self.preset().config())?.try_into()?;
+        let mut preset: Settings = match self.is_whole()? {
+            // What is absent from all settings of a run is absent.
+            true => Settings::default(),
+            false => toml::Table::try_from(self.preset().config())?.try_into()?,
+        };
+        if self.architecture.is_some() {
+            // Of the preset's parts, those that an architecture need not name.
+            (preset.key_value_heads, preset.query_key_norm) = (None, None);
+            preset.logit_divisor = None;
+        }
         let (preset_warmup, asked) = (preset.warmup, self.clone());
         let parts =
             self.architecture.as_deref().map_or_else(|| Ok(Settings::default()), parts_of)?;

@@ -28,7 +28,9 @@ use transformer::disk::checkpoint;
 use transformer::disk::files;
 use transformer::disk::{Lock, Metric, Restored};
 use transformer::inspect::diagnose::health::Watch;
-use transformer::{Evaluation, Observer, Recording, Replay, TimeBudget, Trainer, TrainingConfig};
+use transformer::{
+    Evaluation, Observer, Preset, Recording, Replay, TimeBudget, Trainer, TrainingConfig,
+};
 
 /// Train a model on text; writes a run directory.
 ///
@@ -90,7 +92,13 @@ impl Train {
         };
         let settings = match self.resume {
             Some(_) => settings,
-            None => settings.on_its_model()?,
+            None => {
+                let mut settings = settings.on_its_model()?;
+                if settings.preset() == Preset::Story && settings.preset.is_none() {
+                    settings.preset = Some(Preset::FastStory);
+                }
+                settings
+            }
         };
         let config = settings.complete()?;
         start::whole(settings.preset, &config)?;

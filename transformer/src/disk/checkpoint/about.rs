@@ -2,7 +2,6 @@
 
 use crate::printable::printable;
 use crate::training::config::TrainingConfig;
-use linalg::Vectors;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -42,9 +41,8 @@ pub struct About {
     pub steps: u64,
     /// The checksum of the text.
     pub data: String,
-    /// The vectors that computed it (AVX-512, AVX2, portable); `None` in version 1. The last bits of portable loops may
-    /// differ from those of the others.
-    pub vectors: Option<String>,
+    /// The vectors that computed it, when bits depended on them: part of the checksum of states that say them.
+    vectors: Option<String>,
     /// The settings of the run except the paths of the text, of the model that it began with and of its
     /// teacher; `None` in version 1.
     settings: Option<BTreeMap<String, String>>,
@@ -53,8 +51,7 @@ pub struct About {
 impl About {
     /// Describes a run that this process trains.
     pub(super) fn new(config: &TrainingConfig, steps: u64, data: &str) -> Self {
-        let vectors = Some(Vectors::in_use().to_string());
-        About { steps, data: data.to_owned(), vectors, settings: Some(settings(config)) }
+        About { steps, data: data.to_owned(), vectors: None, settings: Some(settings(config)) }
     }
 
     /// Returns the keys and values of the header.
@@ -94,7 +91,7 @@ impl About {
         let checksum = left.remove("sha256").ok_or_else(|| missing("sha256"))?;
         let (mut vectors, mut settings) = (None, None);
         if version.is_some() {
-            vectors = Some(left.remove("vectors").ok_or_else(|| missing("vectors"))?);
+            vectors = left.remove("vectors");
             let named = |key: &String| key.starts_with(SETTING);
             let (own, rest): (HashMap<_, _>, _) = left.into_iter().partition(|(key, _)| named(key));
             let own = own.into_iter().map(|(key, value)| (key[SETTING.len()..].to_owned(), value));

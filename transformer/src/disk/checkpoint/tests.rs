@@ -152,7 +152,6 @@ fn another_setting_is_named() {
     let changed: Vec<String> = about.differences(&other).into_iter().map(|d| d.setting).collect();
     assert_eq!(changed, ["eval_every", "steps"]);
     assert!(about.contradictions(&other).is_empty());
-    assert_eq!(about.vectors, Some(linalg::Vectors::in_use().to_string()));
 }
 
 /// No bit of the header can be flipped unnoticed: of no setting, version or checksum.

@@ -1,18 +1,16 @@
 //! Predicts the next token of several texts in lock-step.
 
-use super::portable::Portable;
 use crate::model::architecture::Architecture;
 use crate::model::cached::CachedStep;
 use crate::model::recorded_step::ModelError;
 
-/// A recorded prediction of one token of every text after those that were read: [`crate::Decoder`] for several texts,
-/// with bits that do not depend on the machine.
+/// A recorded prediction of one token of every text after those that were read: [`crate::Decoder`] for several texts.
 ///
 /// When the context is full, its first half is forgotten and the rest is read again from position 0, because learned
 /// positions cannot slide. A prediction sees at least half a context, once there are that many tokens; every token is
 /// read twice.
 pub(super) struct Reader {
-    step: CachedStep<Portable>,
+    step: CachedStep<f32>,
     context: usize,
     texts: usize,
     /// The tokens in the caches: one of every text at every position.
@@ -26,10 +24,8 @@ impl Reader {
         parameters: &[f32],
         texts: usize,
     ) -> Result<Self, ModelError> {
-        let mut step = CachedStep::record(config, texts)?;
-        for (own, given) in step.tape.parameters_mut().iter_mut().zip(parameters) {
-            *own = Portable(*given);
-        }
+        let mut step = CachedStep::<f32>::record(config, texts)?;
+        step.tape.parameters_mut().copy_from_slice(parameters);
         let context = config.context;
         Ok(Reader { step, context, texts, read: Vec::with_capacity(context) })
     }
@@ -48,7 +44,7 @@ impl Reader {
     pub(super) fn logits(&self, text: usize) -> impl Iterator<Item = f32> {
         let all = self.step.logits();
         let vocabulary = all.len() / self.texts;
-        all[text * vocabulary..(text + 1) * vocabulary].iter().map(|z| z.0)
+        all[text * vocabulary..(text + 1) * vocabulary].iter().copied()
     }
 
     fn advance(&mut self, tokens: Vec<u32>) {

@@ -72,7 +72,7 @@ proptest! {
     fn any_other_file_is_refused(
         bytes in prop::collection::vec(any::<u8>(), 0..60), named in any::<bool>(),
     ) {
-        let file = if named { [&b"GBC\x01"[..], &bytes].concat() } else { bytes };
+        let file = if named { [&b"GBC\x02"[..], &bytes].concat() } else { bytes };
         prop_assert!(letters().compressor().decompress(&file, |_| ()).is_err());
     }
 
@@ -170,7 +170,7 @@ fn a_forged_header_is_refused() {
         let mut body = [model.compressor().model, text].concat();
         write_length(&mut body, length);
         body.extend(code);
-        [&b"GBC\x01"[..], &checksum::<4>(&body), &body].concat()
+        [&b"GBC\x02"[..], &checksum::<4>(&body), &body].concat()
     };
     // A text that the code does not hold, and one that no memory holds.
     let message = error(&model, &forge([7; 8], 5, b"abc"));
@@ -182,7 +182,7 @@ fn a_forged_header_is_refused() {
     );
     // A header that ends too early, with a valid checksum.
     let body = [1, 2, 3];
-    let file = [&b"GBC\x01"[..], &checksum::<4>(&body), &body].concat();
+    let file = [&b"GBC\x02"[..], &checksum::<4>(&body), &body].concat();
     assert!(error(&model, &file).contains("cut off"));
 }
 

@@ -70,7 +70,7 @@ pub use start::{Expected, start};
 pub use update::singular_values;
 
 use crate::inspect::subject::{ModelStep, Subject};
-use crate::model::architecture::Architecture;
+use crate::model::architecture::{Architecture, Gain};
 use crate::model::parameter_kind::{is_bias, is_gain};
 use crate::model::recorded_step::{ModelError, RecordedStep};
 use crate::model::recording::{Given, Recording};
@@ -78,7 +78,7 @@ use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
 use crate::training::precision::Precision;
 use crate::{memory, streams};
-use calculus::{Dual, Parameter};
+use calculus::Dual;
 use linalg::Real;
 use probability::dropout::QUERIES;
 use probability::random::Random;
@@ -161,7 +161,7 @@ fn within(
     let optimizer = &config.rule();
     update::within(patience, &few, optimizer, &wide)?.into_iter().for_each(&mut tell);
     causal::within(patience, &still.smaller(2, 40), &wide)?.into_iter().for_each(&mut tell);
-    let is_fresh = parameters.is_none_or(|p| looks_fresh(model, p));
+    let is_fresh = parameters.is_none_or(|p| looks_fresh(model, p, config.seed));
     start::within(patience, &still, &fresh, is_fresh)?.into_iter().for_each(&mut tell);
     adapted::each(patience, (config, &still.smaller(2, 32)), &fresh, corpus, &mut tell)?;
     data(corpus, model.vocabulary, config).into_iter().for_each(&mut tell);
@@ -267,16 +267,23 @@ pub fn bytes(step: &ModelStep<'_>, corpus: &Corpus) -> Result<u128, ModelError> 
             .max(looked_through))
 }
 
-/// Checks whether every gain is 1 and every bias 0, as in an untrained model.
-fn looks_fresh(config: &Architecture, parameters: &[f32]) -> bool {
-    let untouched = |p: Parameter| {
-        let own = &parameters[p.range.clone()];
-        let is = |x: f32| own.iter().all(|&p| p == x);
-        (!is_gain(&p) || is(1.0)) && (!is_bias(&p) || is(0.0))
-    };
+/// Checks whether every gain and bias is as in an untrained model; if there are none, whether the weights are those that the
+/// seed gives.
+fn looks_fresh(config: &Architecture, parameters: &[f32], seed: u64) -> bool {
+    let Ok(list) = config.parameter_list() else { return false };
+    let mut told = list.into_iter().filter(|p| is_gain(p) || is_bias(p)).peekable();
     // What a run starts from is trained.
-    config.adaptation.is_none()
-        && config.parameter_list().is_ok_and(|list| list.into_iter().all(untouched))
+    if !config.adaptation.is_none() {
+        return false;
+    }
+    if told.peek().is_none() {
+        return config.initial_parameters(seed).is_ok_and(|begin| begin == parameters);
+    }
+    let gain = if config.gain == Gain::Plain { 1.0 } else { 0.0 };
+    told.all(|p| {
+        let begin = if is_gain(&p) { gain } else { 0.0 };
+        parameters[p.range].iter().all(|&x| x == begin)
+    })
 }
 
 /// Returns standard normal numbers: direction number `which` of a seed.

@@ -259,7 +259,7 @@ pub(super) fn within(
     fresh: bool,
 ) -> Result<Vec<Certificate>, ModelError> {
     if !fresh {
-        let why = "the model was trained: gains are not 1 or biases not 0";
+        let why = "the model was trained: its gains, biases or weights are not as they begin";
         return Ok(QUESTIONS.map(|c| Certificate::not_applicable(c, why)).into());
     }
     let step = step.with_cross_entropy().smaller(SEEN.0, SEEN.1);

@@ -22,7 +22,7 @@ impl Measured {
         };
         let product = |r: &ProductRate| {
             json!({ "direction": r.direction, "rows": r.shape[0], "columns": r.shape[1], "terms": r.shape[2],
-                    "flops_per_second": r.ours, "library_one_thread": r.library })
+                    "flops_per_second": r.all, "flops_per_second_one_thread": r.one })
         };
         json!({
             "tokens_per_second": p.tokens_per_second(),
@@ -98,15 +98,15 @@ impl Measured {
         )?;
         writeln!(
             out,
-            "products  rows × columns × terms              all threads   gemm crate, one thread"
+            "products  rows × columns × terms              all threads       one thread"
         )?;
         for r in &self.products {
             let [m, n, k] = r.shape;
-            let (ours, library) = (giga * r.ours, giga * r.library);
+            let (all, one) = (giga * r.all, giga * r.one);
             let shape = format!("{m} × {n} × {k}");
             writeln!(
                 out,
-                "          {shape:<26} {:<9} {ours:>4.0} GFLOP/s         {library:>6.0} GFLOP/s",
+                "          {shape:<26} {:<9} {all:>4.0} GFLOP/s   {one:>6.0} GFLOP/s",
                 r.direction
             )?;
         }

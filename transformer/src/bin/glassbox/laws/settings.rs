@@ -194,7 +194,7 @@ fn complete(settings: &Settings) -> TrainingConfig {
 
 #[test]
 fn every_setting_arrives_and_wins_over_what_came_before() {
-    for preset in [None, Some(Preset::Story), Some(Preset::Baby), Some(Preset::Gpt2)] {
+    for preset in [None, Some(Preset::Story), Some(Preset::FastText), Some(Preset::Gpt2)] {
         for names in APART {
             let given = without(names, odd().table().unwrap()).try_into::<Settings>().unwrap();
             let expected = without(names, toml::Table::try_from(meant()).unwrap());
@@ -229,14 +229,15 @@ fn every_setting_arrives_and_wins_over_what_came_before() {
 /// An architecture stands for its parts; a flag or key overrides each part.
 #[test]
 fn an_architecture_is_its_parts() {
-    let llama = Settings { architecture: Some("llama".to_owned()), ..Settings::default() };
+    let preset = Some(Preset::Story);
+    let llama = Settings { architecture: Some("llama".to_owned()), preset, ..Settings::default() };
     let config = complete(&llama);
     let parts = (config.positions, config.norm, config.gated, config.activation, config.bias);
     assert_eq!(parts, (PositionsKind::Rotary, Norm::Rms, true, Activation::Silu, false));
     let model = config.model(65).unwrap();
     assert_eq!(model.to_json().matches("LlamaForCausalLM").count(), 1);
     // Three matrices of 8/3·width; a GPT-2 has two of 4·width.
-    let gpt2 = complete(&Settings::default()).model(65).unwrap();
+    let gpt2 = complete(&Settings { preset, ..Settings::default() }).model(65).unwrap();
     let matrices = |hidden: usize, count: f64| hidden as f64 * count / gpt2.width as f64;
     assert!(
         (matrices(model.hidden, 3.0) - matrices(gpt2.hidden, 2.0)).abs()
@@ -252,9 +253,19 @@ fn an_architecture_is_its_parts() {
     // A family's parts are stored as that family. Phi-3's are Llama's unless a share of each head rotates.
     for name in family::names().filter(|name| *name != "glassbox") {
         let rotary_share = (name == "phi3").then_some(0.5);
-        let architecture = Some(name.to_owned());
-        let config = complete(&Settings { architecture, rotary_share, ..Settings::default() });
-        assert_eq!(family::of(&config.model(65).unwrap()).name(), name);
+        for &preset in Preset::ALL {
+            let (architecture, preset) = (Some(name.to_owned()), Some(preset));
+            // SmolLM3 differs from Llama from its fourth layer on.
+            let asked = Settings {
+                architecture,
+                preset,
+                rotary_share,
+                layers: Some(4),
+                ..Settings::default()
+            };
+            let model = complete(&asked).model(65).unwrap();
+            assert_eq!(family::of(&model).name(), name, "{preset:?}");
+        }
     }
     let phi3 = Settings { architecture: Some("phi3".to_owned()), ..Settings::default() };
     assert_eq!(family::of(&complete(&phi3).model(65).unwrap()).name(), "llama");
@@ -281,11 +292,15 @@ fn granites_factors_are_settings() {
 /// Architectures without a family bring all parts of their publication, and are stored in this project's own format.
 #[test]
 fn an_architecture_without_a_family_is_its_publication() {
-    for name in family::architectures().filter(|name| !family::names().any(|own| own == *name)) {
-        let settings = Settings { architecture: Some(name.to_owned()), ..Settings::default() };
+    let own = family::architectures().filter(|name| !family::names().any(|own| own == *name));
+    // Whatever parts the preset has.
+    for (name, preset) in own.flat_map(|name| Preset::ALL.iter().map(move |preset| (name, *preset)))
+    {
+        let (architecture, preset) = (Some(name.to_owned()), Some(preset));
+        let settings = Settings { architecture, preset, ..Settings::default() };
         let model = complete(&settings).model(27).unwrap();
         let expected = family::usual_at(name, &model).unwrap();
-        assert_eq!(model, expected, "{name}");
+        assert_eq!(model, expected, "{name} {preset:?}");
         assert_eq!(family::of(&model).name(), "glassbox");
         assert_eq!(Architecture::from_json(&model.to_json()), Ok(model));
     }
@@ -305,13 +320,16 @@ fn what_a_run_writes_down_is_what_it_was_asked_for() {
     let asked = APART.map(|names| without(names, meant.clone()).try_into().unwrap());
     for config in asked.into_iter().chain([complete(&Settings::default())]) {
         let again: Settings = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
-        assert_eq!(complete(&again), config);
+        // What is absent is absent, whatever the preset has.
+        for preset in [None, Some(Preset::FastText)] {
+            assert_eq!(complete(&Settings { preset, ..again.clone() }), config);
+        }
     }
 }
 
 #[test]
 fn a_preset_gives_way_to_what_is_asked_for() {
-    for preset in [Preset::Story, Preset::ShakespeareCpu, Preset::Baby, Preset::Gpt2] {
+    for preset in [Preset::FastStory, Preset::ShakespeareCpu, Preset::Baby, Preset::Gpt2] {
         let base = Settings { preset: Some(preset), ..Settings::default() };
         let plain = complete(&base);
         // A short run warms up over at most a tenth of its steps, unless more is requested.
@@ -322,7 +340,7 @@ fn a_preset_gives_way_to_what_is_asked_for() {
             assert_eq!(complete(&asked).warmup, steps);
         }
         // A rate below the preset's minimum lowers that too.
-        for rate in [1e-9, plain.min_learning_rate / 2.0, 0.05] {
+        for rate in [1e-9, plain.min_learning_rate / 2.0, 0.05].into_iter().filter(|r| *r > 0.0) {
             let asked = Settings { learning_rate: Some(rate), ..base.clone() };
             let found = complete(&asked);
             assert_eq!(found.min_learning_rate, plain.min_learning_rate.min(rate));
@@ -364,6 +382,10 @@ fn presets_are_their_authors() {
         );
         assert_eq!((c.beta1, c.weight_decay, c.clip, c.momentum), (0.9, 0.1, 1.0, 0.0));
     }
+    // The fast ones differ in what their windows need: stories begin at position 0 and are 256 tokens long at most.
+    let (story, text) = (of(Preset::FastStory), of(Preset::FastText));
+    let TrainingConfig { context, positions, batch, steps, data, .. } = story.clone();
+    assert_eq!(TrainingConfig { context, positions, batch, steps, data, ..text }, story);
     for (c, activation, bias, tokenizer) in [
         (&baby, Activation::Gelu, false, TokenizerChoice::Chars),
         (&cpu, Activation::Gelu, false, TokenizerChoice::Chars),

@@ -4,7 +4,6 @@ use crate::plot::thousands;
 use crate::source::Source;
 use crate::source::answers::{self, Answers};
 use crate::{Result, count, program, remark, run, signal, teacher, terminal};
-use linalg::Vectors;
 use std::path::Path;
 use transformer::disk::Restored;
 use transformer::disk::checkpoint::About;
@@ -22,15 +21,6 @@ pub(super) fn resumes(about: &About, config: &TrainingConfig, restored: &Restore
         remark(
             "resume   the state is of an earlier version, without its settings: run.toml's are used",
         );
-    }
-    // AVX2 and AVX-512 compute the same bits; the products of portable loops are those of another library.
-    let (now, portable) = (Vectors::in_use().to_string(), Vectors::Portable.to_string());
-    let other = |then: &&String| **then != now && (**then == portable || now == portable);
-    if let Some(then) = about.vectors.as_ref().filter(other) {
-        remark(format!(
-            "warning  the state was computed with {then} vectors, and this is {now}: the last bits from here on \
-             may differ from those of an uninterrupted run"
-        ));
     }
     let Restored { dropped, damaged, missing, .. } = restored;
     if *dropped > 0 {
