@@ -96,7 +96,9 @@ impl Element for f32 {
         // SAFETY: guaranteed by the caller.
         unsafe {
             match kernel {
-                Kernel::Portable => Loops::blocks(blocks, packed),
+                Kernel::Portable => Loops::<false>::blocks(blocks, packed),
+                #[cfg(target_arch = "x86_64")]
+                Kernel::Fused => Loops::<true>::blocks(blocks, packed),
                 #[cfg(target_arch = "x86_64")]
                 Kernel::Avx512 => Avx512::blocks(blocks, packed),
                 #[cfg(target_arch = "x86_64")]
@@ -148,7 +150,9 @@ impl Element for f64 {
                 Kernel::Avx512 => Avx512::blocks(blocks, packed),
                 #[cfg(target_arch = "x86_64")]
                 Kernel::Avx2 => Avx2::blocks(blocks, packed),
-                _ => Loops::blocks(blocks, packed),
+                #[cfg(target_arch = "x86_64")]
+                Kernel::Fused => Loops::<true>::blocks(blocks, packed),
+                _ => Loops::<false>::blocks(blocks, packed),
             }
         }
     }

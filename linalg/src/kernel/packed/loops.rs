@@ -4,16 +4,17 @@
 
 use super::{Blocks, Packed, Strided, element::Element, tile::Tile};
 
-/// Plain loops.
-pub(super) struct Loops;
+/// Plain loops; `FUSED` by the processor's multiply-add, without it by [`Element::fused`].
+pub(super) struct Loops<const FUSED: bool>;
 
 macro_rules! tile {
-    ($element:ty, $lanes:literal, $block:expr) => {
-        impl Tile<$element> for Loops {
+    ($element:ty, $fused:literal, $($feature:literal)?, $lanes:literal, $block:expr) => {
+        impl Tile<$element> for Loops<$fused> {
             const LANES: usize = $lanes;
             const COLUMNS: usize = 4;
             const BLOCK_A: usize = $block;
 
+            $(#[target_feature(enable = $feature)])?
             unsafe fn blocks(blocks: &Blocks<'_, $element>, packed: &mut Packed) {
                 // SAFETY: guaranteed by the caller.
                 unsafe { blocks.each::<Self>(packed) }
@@ -21,9 +22,10 @@ macro_rules! tile {
 
             #[inline(always)]
             unsafe fn fused(x: $element, y: $element, sum: $element) -> $element {
-                <$element as Element>::fused(x, y, sum)
+                if $fused { x.mul_add(y, sum) } else { <$element as Element>::fused(x, y, sum) }
             }
 
+            #[inline(always)]
             unsafe fn run<const V: usize, const PACKED: bool>(
                 k: usize,
                 a: Strided<$element>,
@@ -63,5 +65,9 @@ macro_rules! tile {
     };
 }
 
-tile!(f32, 8, 32 * 1024); // half of 256 KiB
-tile!(f64, 4, 16 * 1024);
+tile!(f32, false, , 8, 32 * 1024); // half of 256 KiB
+tile!(f64, false, , 4, 16 * 1024);
+#[cfg(target_arch = "x86_64")]
+tile!(f32, true, "fma", 8, 32 * 1024);
+#[cfg(target_arch = "x86_64")]
+tile!(f64, true, "fma", 4, 16 * 1024);

@@ -143,6 +143,9 @@ pub(crate) struct Line([u8; 64]);
 pub(crate) enum Kernel {
     /// Plain loops.
     Portable,
+    /// Plain loops with the processor's multiply-add, for a process that is held to them.
+    #[cfg(target_arch = "x86_64")]
+    Fused,
     /// Sixteen `f32` or eight `f64` at once.
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -164,6 +167,8 @@ impl Kernel {
             Vectors::Avx512 => Kernel::Avx512,
             #[cfg(target_arch = "x86_64")]
             Vectors::Avx2 => Kernel::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            _ if is_x86_feature_detected!("fma") => Kernel::Fused,
             _ => Kernel::Portable,
         }
     }
@@ -182,7 +187,9 @@ impl Kernel {
     /// Returns the bytes of the largest packed blocks of A and of B, of `f32`.
     fn most_bytes(self) -> [usize; 2] {
         let elements = match self {
-            Kernel::Portable => most_of::<f32, loops::Loops>(),
+            Kernel::Portable => most_of::<f32, loops::Loops<false>>(),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Fused => most_of::<f32, loops::Loops<true>>(),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 => most_of::<f32, avx::Avx512>(),
             #[cfg(target_arch = "x86_64")]

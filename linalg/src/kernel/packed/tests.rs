@@ -30,6 +30,7 @@ fn of_both() -> Vec<Kernel> {
     let mut kernels = vec![Kernel::Portable];
     #[cfg(target_arch = "x86_64")]
     {
+        kernels.extend(is_x86_feature_detected!("fma").then_some(Kernel::Fused));
         kernels.extend((Vectors::detected() >= Vectors::Avx2).then_some(Kernel::Avx2));
         kernels.extend((Vectors::detected() >= Vectors::Avx512).then_some(Kernel::Avx512));
     }
@@ -142,8 +143,8 @@ fn more_than_a_block_in_every_direction() {
         assert!(some(&|m, _, k| m > T::BLOCK_A / depth(k) && m % T::LANES != 0), "rows");
         assert!(some(&|_, n, _| n > T::BLOCK_COLUMNS && n % T::COLUMNS != 0), "columns");
     }
-    blocks::<f32, loops::Loops>(&all);
-    blocks::<f64, loops::Loops>(&all);
+    blocks::<f32, loops::Loops<false>>(&all);
+    blocks::<f64, loops::Loops<false>>(&all);
     #[cfg(target_arch = "x86_64")]
     {
         blocks::<f32, avx::Avx512>(&all);
