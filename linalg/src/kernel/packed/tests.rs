@@ -218,17 +218,27 @@ proptest! {
         }
     }
 
-    /// Any bits: subnormal numbers, infinities, results at both ends of the range.
+    /// Any bits: subnormal numbers, infinities, results at both ends of the range. And sums that `f64` rounds to the middle
+    /// between two `f32`, from either side.
     #[test]
     fn a_multiply_add_by_f64_is_the_fused_one(seed: u64) {
         for i in 0..100 {
             let [x, y, z] = [0, 1, 2].map(|j| mixed(seed, i, j));
-            let (x, y) = (f32::from_bits(x as u32), f32::from_bits(y as u32));
-            // Anything; the product's neighbourhood, where digits cancel; far below it.
-            let z = match i % 3 {
-                0 => f32::from_bits(z as u32),
-                1 => f32::from_bits((-x * y).to_bits().wrapping_add(z as u32 % 5)),
-                _ => x * y * 2_f32.powi(-20 - (z % 40) as i32),
+            let (any_x, any_y) = (f32::from_bits(x as u32), f32::from_bits(y as u32));
+            let (x, y, z) = match i % 4 {
+                0 => (any_x, any_y, f32::from_bits(z as u32)),
+                // The product's neighbourhood, where digits cancel; far below it.
+                1 => (any_x, any_y, f32::from_bits((-any_x * any_y).to_bits().wrapping_add(z as u32 % 5))),
+                2 => (any_x, any_y, any_x * any_y * 2_f32.powi(-20 - (z % 40) as i32)),
+                // An odd z, and less than half of its last bit by a part that f64 does not see: 1 − a²·2⁻⁴⁶ of it.
+                _ => {
+                    let exponent = (x >> 40) as i32 % 60;
+                    let odd = f32::from_bits(z as u32 & 0x807f_ffff | 127 << 23 | 1);
+                    let a = (y % 200 + 1) as f32 * f32::EPSILON;
+                    let sign = if y & 1 << 40 == 0 { 1.0 } else { -1.0 };
+                    let scale = 2_f32.powi(exponent);
+                    (sign * (1.0 + a) * scale, (1.0 - a) * 2_f32.powi(-24), odd * scale)
+                }
             };
             let (found, expected) = (fused_by_f64(x, y, z), x.mul_add(y, z));
             let same = found.to_bits() == expected.to_bits();
