@@ -75,6 +75,9 @@ impl fmt::Display for Vectors {
 pub(super) fn arch() -> pulp::Arch {
     static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
     *ARCH.get_or_init(|| match Vectors::in_use() {
+        // By name, so that nothing compiles without pulp's feature for AVX-512.
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx512 => pulp::x86::V4::try_new().map_or_else(pulp::Arch::new, pulp::Arch::V4),
         vectors if vectors == Vectors::detected() => pulp::Arch::new(),
         #[cfg(target_arch = "x86_64")]
         Vectors::Avx2 => pulp::x86::V3::try_new().map_or(pulp::Arch::Scalar, pulp::Arch::V3),

@@ -14,7 +14,7 @@ keyed! {
     /// ```
     #[non_exhaustive]
     Preset {
-        FastStory: "fast-story", "The embedded stories, in about ten seconds on two cores";
+        FastStory: "fast-story", "The embedded stories, in about fifteen seconds on two cores";
         FastText: "fast-text", "A text of some megabytes, in less than ten seconds: 0.1 million parameters, characters";
         Story: "story", "The embedded stories by a GPT-2: one to two minutes";
         ShakespeareCpu: "shakespeare-cpu", "nanoGPT's recipe for a CPU: 0.8 million parameters, characters";

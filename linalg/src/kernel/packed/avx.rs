@@ -200,7 +200,7 @@ tile!(
             // SAFETY: guaranteed by the caller; packing wrote these elements.
             unsafe {
                 pack::rows::<f32, Self>(a, at, size, to);
-                round_all(std::slice::from_raw_parts_mut(to, m.next_multiple_of(Self::LANES) * k));
+                round_all(to, m.next_multiple_of(Self::LANES) * k);
             }
         }
 
@@ -215,19 +215,21 @@ tile!(
             // SAFETY: guaranteed by the caller; packing wrote these elements.
             unsafe {
                 pack::columns::<f32, Self>(b, at, size, to);
-                round_all(std::slice::from_raw_parts_mut(
-                    to,
-                    n.next_multiple_of(Self::COLUMNS) * k,
-                ));
+                round_all(to, n.next_multiple_of(Self::COLUMNS) * k);
             }
         }
     }
 );
 
 /// Rounds packed numbers to bfloat16.
+///
+/// # Safety
+/// So many numbers stand there, and nothing else uses them.
 #[inline(always)]
-fn round_all(x: &mut [f32]) {
-    x.iter_mut().for_each(|x| *x = bfloat::rounded(*x));
+unsafe fn round_all(packed: *mut f32, count: usize) {
+    // SAFETY: guaranteed by the caller.
+    let packed = unsafe { std::slice::from_raw_parts_mut(packed, count) };
+    packed.iter_mut().for_each(|x| *x = bfloat::rounded(*x));
 }
 
 /// Returns x·y + sum in one rounding; a subnormal result becomes 0.

@@ -26,43 +26,6 @@ pub(crate) trait Element: Real {
     /// The processor has the kernel's instructions; it is one of this scalar.
     unsafe fn run(kernel: Kernel, blocks: &Blocks<'_, Self>, packed: &mut Packed);
 
-    /// Interleaves `count` runs of `k` contiguous elements, `stride` apart, to `k` runs of `width`: a transposition, four
-    /// by four; runs are filled up with zeros.
-    ///
-    /// # Safety
-    /// `from` contains the runs, and `to` has room for them.
-    #[inline(always)]
-    unsafe fn interleave(
-        from: *const Self,
-        stride: usize,
-        count: usize,
-        k: usize,
-        to: *mut Self,
-        width: usize,
-    ) {
-        let (whole, even) = (count - count % 4, k - k % 4);
-        // SAFETY: guaranteed by the caller.
-        unsafe {
-            for i in (0..whole).step_by(4) {
-                let (from, to) = (from.add(i * stride), to.add(i));
-                for p in (0..even).step_by(4) {
-                    Self::transpose(from.add(p), stride, to.add(p * width), width);
-                }
-                for p in even..k {
-                    for r in 0..4 {
-                        *to.add(p * width + r) = *from.add(r * stride + p);
-                    }
-                }
-            }
-            for i in whole..width {
-                for p in 0..k {
-                    let to = to.add(p * width + i);
-                    *to = if i < count { *from.add(i * stride + p) } else { Self::zero() };
-                }
-            }
-        }
-    }
-
     /// Transposes four by four elements: rows are `stride` and `width` apart.
     ///
     /// # Safety

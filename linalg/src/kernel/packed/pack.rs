@@ -24,7 +24,7 @@ pub(super) unsafe fn rows<E: Element, T: Tile<E>>(
             if a.row == 1 {
                 copy_runs(from, a.column, rows, k, to, height);
             } else {
-                E::interleave(from, a.row, rows, k, to, height);
+                interleave(from, a.row, rows, k, to, height);
             }
         }
         done += height;
@@ -68,7 +68,7 @@ pub(super) unsafe fn columns<E: Element, T: Tile<E>>(
             if b.column == 1 {
                 copy_runs(from, b.row, columns, k, to, T::COLUMNS);
             } else {
-                E::interleave(from, b.column, columns, k, to, T::COLUMNS);
+                interleave(from, b.column, columns, k, to, T::COLUMNS);
             }
         }
         done += T::COLUMNS;
@@ -114,4 +114,41 @@ unsafe fn copy_runs<E: Element>(
         };
     }
     fixed!(4 8 16 24 32 48);
+}
+
+/// Interleaves `count` runs of `k` contiguous elements, `stride` apart, to `k` runs of `width`: a transposition, four
+/// by four; runs are filled up with zeros.
+///
+/// # Safety
+/// The requirements of [`copy_runs`].
+#[inline(always)]
+unsafe fn interleave<E: Element>(
+    from: *const E,
+    stride: usize,
+    count: usize,
+    k: usize,
+    to: *mut E,
+    width: usize,
+) {
+    let (whole, even) = (count - count % 4, k - k % 4);
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        for i in (0..whole).step_by(4) {
+            let (from, to) = (from.add(i * stride), to.add(i));
+            for p in (0..even).step_by(4) {
+                E::transpose(from.add(p), stride, to.add(p * width), width);
+            }
+            for p in even..k {
+                for r in 0..4 {
+                    *to.add(p * width + r) = *from.add(r * stride + p);
+                }
+            }
+        }
+        for i in whole..width {
+            for p in 0..k {
+                let to = to.add(p * width + i);
+                *to = if i < count { *from.add(i * stride + p) } else { E::zero() };
+            }
+        }
+    }
 }

@@ -44,7 +44,7 @@ type Result<T> = std::result::Result<T, Error>;
 /// A transformer's training step, from the mathematics up.
 ///
 /// Without a command: trains a small model on the embedded stories, whose entropy is known exactly,
-/// in some ten seconds.
+/// in about fifteen seconds.
 #[derive(Parser)]
 #[command(name = "glassbox", version, max_term_width = 100)]
 struct Arguments {

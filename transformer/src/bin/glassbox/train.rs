@@ -94,7 +94,8 @@ impl Train {
             Some(_) => settings,
             None => {
                 let mut settings = settings.on_its_model()?;
-                if settings.preset() == Preset::Story && settings.preset.is_none() {
+                let open = settings.preset.is_none() && !settings.is_whole()?;
+                if open && settings.preset() == Preset::Story {
                     settings.preset = Some(Preset::FastStory);
                 }
                 settings

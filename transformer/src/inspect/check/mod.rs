@@ -270,12 +270,12 @@ pub fn bytes(step: &ModelStep<'_>, corpus: &Corpus) -> Result<u128, ModelError> 
 /// Checks whether every gain and bias is as in an untrained model; if there are none, whether the weights are those that the
 /// seed gives.
 fn looks_fresh(config: &Architecture, parameters: &[f32], seed: u64) -> bool {
-    let Ok(list) = config.parameter_list() else { return false };
-    let mut told = list.into_iter().filter(|p| is_gain(p) || is_bias(p)).peekable();
     // What a run starts from is trained.
     if !config.adaptation.is_none() {
         return false;
     }
+    let Ok(list) = config.parameter_list() else { return false };
+    let mut told = list.into_iter().filter(|p| is_gain(p) || is_bias(p)).peekable();
     if told.peek().is_none() {
         return config.initial_parameters(seed).is_ok_and(|begin| begin == parameters);
     }
